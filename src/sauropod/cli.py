@@ -1,0 +1,97 @@
+"""What every stage script shares: flags from `main`'s signature, header, ending, exit codes."""
+
+import dataclasses
+import inspect
+import logging
+import platform
+import resource
+import shlex
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Annotated, Any, NoReturn, TypeVar
+
+import tyro
+
+from sauropod.errors import Checkpointed, InputError
+from sauropod.io import commit
+from sauropod.progress import duration
+
+T = TypeVar("T")
+Knobs = Annotated[T, tyro.conf.arg(name="")]  # a dataclass's fields become plain flags
+STYLE = (tyro.conf.FlagConversionOff, tyro.conf.AvoidSubcommands)  # booleans are spelt: --x True
+
+VERSIONS_OF = ("torch", "numpy", "polars", "faiss-cpu", "faiss-gpu", "onnxruntime", "pillow")
+
+DONE, BUG, MISTAKE, AGAIN = 0, 1, 2, 75
+
+
+def _versions() -> str:
+    found = [f"python {platform.python_version()}"]
+    for package in VERSIONS_OF:
+        try:
+            found.append(f"{package} {version(package)}")
+        except PackageNotFoundError:
+            continue
+    return ", ".join(found)
+
+
+def _flat(value: object, prefix: str = "") -> list[str]:
+    if not dataclasses.is_dataclass(value) or isinstance(value, type):
+        return [f"{prefix}={value}"]
+    name = f"{prefix}." if prefix else ""
+    fields = dataclasses.fields(value)
+    return [line for f in fields for line in _flat(getattr(value, f.name), name + f.name)]
+
+
+def _header(arguments: dict[str, Any]) -> None:
+    log = logging.getLogger("sauropod")
+    log.info("command: %s", shlex.join([sys.executable, *sys.argv]))
+    log.info("commit: %s; host: %s; %s", commit(), platform.node(), _versions())
+    for value in arguments.values():
+        if dataclasses.is_dataclass(value):
+            log.info("knobs: %s", ", ".join(_flat(value)))
+
+
+def _stop(code: int, message: str) -> NoReturn:
+    sys.stderr.write(message.rstrip() + "\n")
+    raise SystemExit(code)
+
+
+def run(main: Callable[..., None]) -> None:
+    """Parse the command line from `main`'s signature, run it and end with the exit code that fits.
+
+    Exit codes: 0 done; 2 the user's mistake, one sentence; 75 checkpointed after a signal, run
+    again; 1 our bug, with traceback.
+    """
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(message)s", force=True)
+    name = Path(sys.argv[0]).name
+    arguments: dict[str, Any] = {}
+
+    # tyro calls what it parses: it is given the signature, and the call happens below.
+    def collect(**given: Any) -> None:  # noqa: ANN401
+        arguments.update(given)
+
+    collect.__signature__ = inspect.signature(main)  # type: ignore[attr-defined]
+    collect.__annotations__ = main.__annotations__
+    collect.__doc__ = main.__doc__
+    tyro.cli(collect, config=STYLE, prog=name, description=inspect.getdoc(main))
+    _header(arguments)
+    start = time.monotonic()
+    try:
+        main(**arguments)
+    except InputError as error:
+        _stop(MISTAKE, f"{name}: error: {error}")
+    except Checkpointed as error:
+        _stop(AGAIN, f"{name}: {error}")
+    except KeyboardInterrupt:
+        _stop(130, f"{name}: interrupted; outputs are whole or absent, run again to continue")
+    except Exception:
+        _stop(BUG, f"{traceback.format_exc()}{name}: this is a bug in sauropod, please report it")
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    logging.getLogger("sauropod").info(
+        "%s: done in %s, peak memory %.0f MiB", name, duration(time.monotonic() - start), peak
+    )

@@ -1,0 +1,313 @@
+"""Every knob of the data stages and of evaluation: one frozen dataclass per stage.
+
+A knob changes results; what changes only speed (workers, devices, batch sizes of inference) is a
+flag of the script and lives in the `speed` block. The training stages' knobs are in
+`train/config.py`. Both files import nothing heavy, because the Snakefile imports them.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """A set of images: part of the pool, a curated dataset, or a benchmark."""
+
+    kind: Literal["warc", "wat", "urls", "folder", "tars", "benchmark"] = "folder"
+    """How `path` is laid out; a benchmark is a folder with `train` and `val` (or `test`) inside."""
+    path: str
+    """Archive, list of archives (.paths), URL table, folder of images, or folder of tar shards."""
+    shards: int = 1
+    """Shards to make of it; 10 to 30 minutes of work each is a good size."""
+    link_parts: int = 1
+    """Jobs that extract links (kinds warc, wat and urls)."""
+    test: str = "val"
+    """Benchmarks: folder of the test images, a reference for decontamination."""
+    train: str = "train"
+    """Benchmarks: folder of the training images."""
+    layout: str = "imagefolder"
+    """Benchmarks: the on-disk layout."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Demo:
+    """Render the demo world: a website, its WARCs, curated sets, benchmarks and the truth."""
+
+    seed: int = 0
+    """Seed of everything in the world."""
+    image_size: int = 96
+    """Longer side of the rendered images, pixels."""
+    pool_images: int = 1200
+    """Distinct scenes on the website, before planted copies."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Links:
+    """Extract image links from web archives and refuse those that policy forbids."""
+
+    version: int = 1
+    """Raise when the code changes results."""
+    blocked_domains: tuple[str, ...] = ()
+    """Text files of domain suffixes to refuse, one per line."""
+    blocked_urls: tuple[str, ...] = ()
+    """Text files of substrings to refuse, one per line."""
+    honour_meta_robots: bool = True
+    """Leave out images of pages that say noai or noimageai."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ingest:
+    """Download or read images, validate them and pack them into tar shards."""
+
+    version: int = 1
+    """Raise when the code changes results."""
+    max_bytes: int = 20_000_000
+    """Largest response, bytes."""
+    max_pixels: int = 50_000_000
+    """Largest image, pixels."""
+    min_side: int = 32
+    """Smallest side kept, pixels."""
+    deadline_s: float = 60.0
+    """Time one URL may take in all, redirects and retries included."""
+    retries: int = 2
+    """Retries after errors that may pass."""
+    max_redirects: int = 5
+    """Redirects followed."""
+    concurrency: int = 128
+    """Downloads at once."""
+    per_host: int = 8
+    """Downloads at once from one host."""
+    host_delay_s: float = 0.0
+    """Pause between requests to one host."""
+    honour_robots: bool = True
+    """Obey robots.txt (RFC 9309)."""
+    honour_opt_out: bool = True
+    """Obey X-Robots-Tag noai, noimageai, noindex and noimageindex."""
+    user_agent: str = "sauropod/0.1 (+https://example.org/set-your-contact)"
+    """Name and contact the crawler gives."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Screen:
+    """Drop unsafe images and blur faces with two ONNX models."""
+
+    version: int = 1
+    """Raise when the code changes results."""
+    nsfw_model: str = "weights/nsfw.onnx"
+    """ONNX image classifier."""
+    nsfw_threshold: float = 0.5
+    """Images with at least this score are dropped."""
+    faces_model: str = "weights/faces.onnx"
+    """ONNX face detector."""
+    faces_format: Literal["grid", "yunet"] = "yunet"
+    """Layout of the face detector's output."""
+    faces_threshold: float = 0.5
+    """Faces with at least this score are blurred."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainSscd:
+    """Train the copy-detection descriptor (SSCD) when no weights are given."""
+
+    version: int = 1
+    """Raise when the code changes results."""
+    seed: int = 0
+    """Seed of initialisation, augmentation and order."""
+    arch: Literal["resnet50", "resnet18"] = "resnet50"
+    """Trunk."""
+    width: int = 64
+    """Channels of the trunk's first stage."""
+    dim: int = 512
+    """Length of the descriptor."""
+    resolution: int = 224
+    """Side of training crops, pixels."""
+    steps: int = 24_400
+    """Optimiser steps."""
+    batch_size: int = 4096
+    """Images per step."""
+    entropy_weight: float = 30.0
+    """Weight of the entropy term."""
+    temperature: float = 0.05
+    """Temperature of InfoNCE."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Describe:
+    """Compute copy-detection descriptors."""
+
+    version: int = 1
+    """Raise when the code changes results."""
+    weights: str = ""
+    """SSCD weights: TorchScript, torchvision layout or ours; empty trains one."""
+    resize: Literal["short", "square"] = "short"
+    """Resize the short side keeping the aspect ratio, or both sides."""
+    resolution: int = 288
+    """Target of the resize, pixels."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hash:
+    """Hash similarity features to 64 bits: PCA, then the signs."""
+
+    version: int = 1
+    """Raise when the code changes results."""
+    seed: int = 0
+    """Seed of the sample the PCA is fitted on."""
+    features: Literal["descriptor", "pixels"] = "descriptor"
+    """What is hashed: SSCD descriptors, or 32x32 grey pixels."""
+    sample: int = 1_000_000
+    """Images the PCA is fitted on."""
+    radius: int = 0
+    """Largest Hamming distance between duplicates, 0 to 3."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Link:
+    """Find near copies: k nearest descriptors, exact cosine above a threshold."""
+
+    version: int = 1
+    """Raise when the code changes results."""
+    seed: int = 0
+    """Seed of the index's training sample."""
+    factory: str = "OPQ64_256,IVF262144_HNSW32,PQ64"
+    """Faiss index; `Flat` is exact."""
+    train_sample: int = 8_000_000
+    """Descriptors the index is trained on."""
+    num_probes: int = 64
+    """Lists visited per query."""
+    neighbours: int = 64
+    """Neighbours per image."""
+    over_fetch: int = 4
+    """Candidates per neighbour that are re-ranked exactly."""
+    threshold: float = 0.45
+    """Smallest cosine of an edge: the lower of dedup's two thresholds."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dedup:
+    """Keep one image per component of copies; drop components that touch a benchmark."""
+
+    version: int = 1
+    """Raise when the code changes results."""
+    copy_threshold: float = 0.6
+    """Cosine above which two pool images are copies."""
+    overlap_threshold: float = 0.45
+    """Cosine above which a pool image overlaps a reference."""
+    overlap: Literal["component", "direct"] = "component"
+    """Drop whole components that touch a reference, or its direct neighbours only."""
+    references: tuple[Literal["curated", "benchmark_train", "benchmark_test"], ...] = (
+        "curated",
+        "benchmark_train",
+        "benchmark_test",
+    )
+    """What the pool is decontaminated against."""
+    max_component_share: float = 0.05
+    """Stop when one component holds more than this share of the pool."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Embed:
+    """Embed images with the bootstrap backbone."""
+
+    version: int = 1
+    """Raise when the code changes results."""
+    weights: str = ""
+    """Backbone weights; empty pretrains one on the curated sets."""
+    resize: int = 256
+    """Short side after the resize, pixels."""
+    crop: int = 224
+    """Side of the centre crop, pixels."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Index:
+    """Build the index of the pool's embeddings."""
+
+    version: int = 1
+    """Raise when the code changes results."""
+    seed: int = 0
+    """Seed of the training sample."""
+    factory: str = "OPQ64_256,IVF262144_HNSW32,PQ64"
+    """Faiss index; `Flat` is exact."""
+    train_sample: int = 8_000_000
+    """Embeddings the index is trained on."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cluster:
+    """Cluster the pool's embeddings by k-means."""
+
+    version: int = 1
+    """Raise when the code changes results."""
+    seed: int = 0
+    """Seed of the sample and of the first centroids."""
+    clusters: int = 100_000
+    """Number of centroids."""
+    iterations: int = 20
+    """Iterations over the sample."""
+    sample: int = 25_600_000
+    """Embeddings the centroids are fitted on."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retrieve:
+    """Find images of the pool near the curated sets."""
+
+    version: int = 1
+    """Raise when the code changes results."""
+    seed: int = 0
+    """Seed of the draw within clusters."""
+    recipe: tuple[str, ...] = ()
+    """Rows `dataset:as_is`, `dataset:sample:N` or `dataset:cluster`."""
+    num_probes: int = 64
+    """Lists visited per query."""
+    over_fetch: int = 16
+    """Candidates per neighbour that are re-ranked exactly."""
+    per_cluster: int = 10_000
+    """Images taken from a cluster (M)."""
+    min_queries: int = 4
+    """A cluster is used when it holds at least this many queries (the paper: more than 3)."""
+    cap: int = 1_000_000
+    """Most images a curated set may bring in cluster mode."""
+    multiplicity: Literal["keep", "once"] = "keep"
+    """An image retrieved twice is two rows, as the paper counts, or one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluate:
+    """Measure a backbone on a benchmark."""
+
+    version: int = 1
+    """Raise when the code changes results."""
+    seed: int = 0
+    """Seed of the linear probe's order and initialisation."""
+    resize: int = 256
+    """Short side after the resize, pixels."""
+    crop: int = 224
+    """Side of the centre crop, pixels."""
+    neighbours: tuple[int, ...] = (10, 20, 100, 200)
+    """k of the k-NN classifiers."""
+    temperature: float = 0.07
+    """Temperature of the k-NN votes."""
+    learning_rates: tuple[float, ...] = (
+        1e-5,
+        2e-5,
+        5e-5,
+        1e-4,
+        2e-4,
+        5e-4,
+        1e-3,
+        2e-3,
+        5e-3,
+        1e-2,
+        2e-2,
+        5e-2,
+        1e-1,
+    )
+    """Learning rates of the linear probe, at batch size 256."""
+    num_blocks: tuple[int, ...] = (1, 4)
+    """Last blocks whose CLS tokens the linear probe concatenates."""
+    steps: int = 12_500
+    """Steps of the linear probe."""
+    batch_size: int = 1024
+    """Images per step of the linear probe."""

@@ -1,0 +1,199 @@
+"""From YAML to checked knobs, and from knobs to the flags of a stage script.
+
+`load` builds the dataclasses strictly: an unknown key, a missing one or a wrong type is one
+sentence that names the file, the key and the nearest right word, before Snakemake starts a job.
+`words` spells a dataclass in declared order with defaults filled in, so that reordering YAML
+reruns nothing and a changed default visibly reruns its stage.
+"""
+
+import dataclasses
+import difflib
+import types
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from sauropod import config
+from sauropod.errors import InputError
+from sauropod.train import config as train
+
+T = TypeVar("T")
+
+STAGES: dict[str, type] = {
+    "demo": config.Demo,
+    "links": config.Links,
+    "ingest": config.Ingest,
+    "screen": config.Screen,
+    "train_sscd": config.TrainSscd,
+    "describe": config.Describe,
+    "hash": config.Hash,
+    "link": config.Link,
+    "dedup": config.Dedup,
+    "embedder": train.Pretrain,
+    "embed": config.Embed,
+    "index": config.Index,
+    "cluster": config.Cluster,
+    "retrieve": config.Retrieve,
+    "pretrain": train.Pretrain,
+    "adapt": train.Adapt,
+    "distill": train.Distill,
+    "evaluate": config.Evaluate,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """A whole run: where images come from, the knobs of every stage, and speed."""
+
+    pool: dict[str, config.Source]
+    curated: dict[str, config.Source]
+    benchmarks: dict[str, config.Source]
+    knobs: dict[str, Any]
+    runs: dict[str, train.Pretrain] = field(default_factory=dict)
+    data_of_run: dict[str, str] = field(default_factory=dict)
+    speed: dict[str, dict[str, Any]] = field(default_factory=dict)
+    demo: bool = False
+
+
+def _mistake(where: str, *, expected: str, found: str, fix: str) -> InputError:
+    return InputError(where, expected=expected, found=found, fix=fix)
+
+
+def _unknown(where: str, key: object, known: list[str]) -> InputError:
+    near = difflib.get_close_matches(str(key), known, n=1)
+    fix = f"write {near[0]!r}" if near else f"use one of {', '.join(known)}"
+    return _mistake(where, expected="a known knob", found=repr(key), fix=fix)
+
+
+def _scalar(kind: type, value: object, where: str) -> object:
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if kind is float and isinstance(value, str):  # YAML reads 1e-5 as text
+        try:
+            return float(value)
+        except ValueError:
+            pass
+    if isinstance(value, kind) and (kind is not int or not isinstance(value, bool)):
+        return value
+    found = f"{value!r} ({type(value).__name__})"
+    raise _mistake(where, expected=kind.__name__, found=found, fix="correct the value")
+
+
+def _value(kind: Any, value: object, where: str) -> object:  # noqa: ANN401 - a type form
+    origin, arguments = get_origin(kind), get_args(kind)
+    if dataclasses.is_dataclass(kind):
+        return build(kind, value, where)  # type: ignore[arg-type]
+    if origin is Literal:
+        if value not in arguments:
+            raise _unknown(where, value, [str(word) for word in arguments])
+        return value
+    if origin in (Union, types.UnionType):
+        inner = next(kind for kind in arguments if kind is not type(None))
+        return None if value is None else _value(inner, value, where)
+    if origin is tuple:
+        if not isinstance(value, list | tuple):
+            raise _mistake(where, expected="a list", found=repr(value), fix="put it in brackets")
+        if arguments[-1] is Ellipsis:
+            return tuple(_value(arguments[0], item, where) for item in value)
+        if len(value) != len(arguments):
+            expected = f"{len(arguments)} values"
+            raise _mistake(where, expected=expected, found=repr(value), fix="correct the list")
+        pairs = zip(arguments, value, strict=True)
+        return tuple(_value(inner, item, where) for inner, item in pairs)
+    return _scalar(kind, value, where)
+
+
+def build(kind: type[T], block: object, where: str) -> T:
+    """Build a knob dataclass from a mapping, strictly.
+
+    Args:
+        kind: A frozen dataclass.
+        block: What YAML gave; None means all defaults.
+        where: File and block, for messages.
+
+    Raises:
+        InputError: unknown key (with the nearest right one), missing key or wrong type.
+    """
+    block = {} if block is None else block
+    if not isinstance(block, Mapping):
+        fix = "indent its knobs below it"
+        raise _mistake(where, expected="a block of knobs", found=repr(block), fix=fix)
+    hints = get_type_hints(kind)
+    fields = {f.name: f for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    for key in block:
+        if key not in fields:
+            raise _unknown(where, key, list(fields))
+    for name, f in fields.items():
+        required = f.default is f.default_factory is dataclasses.MISSING
+        if required and name not in block:
+            raise _mistake(where, expected=f"the knob {name!r}", found="none", fix="add it")
+    values = {key: _value(hints[key], value, f"{where}.{key}") for key, value in block.items()}
+    return kind(**values)
+
+
+def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `base` with `over` on top, block by block."""
+    result = dict(base)
+    for key, value in over.items():
+        old = result.get(key)
+        both = isinstance(old, Mapping) and isinstance(value, Mapping)
+        result[key] = merged(old, value) if both else value
+    return result
+
+
+def _sources(raw: Mapping[str, Any], key: str, where: str) -> dict[str, config.Source]:
+    blocks = raw.get(key) or {}
+    return {
+        name: build(config.Source, block, f"{where}: {key}.{name}")
+        for name, block in blocks.items()
+    }
+
+
+def load(raw: Mapping[str, Any], where: str) -> Config:
+    """Check a whole configuration.
+
+    Args:
+        raw: Parsed YAML.
+        where: Name of the file, for messages.
+
+    Raises:
+        InputError: the first mistake found.
+    """
+    known = [*STAGES, "pool", "curated", "benchmarks", "runs", "speed"]
+    for key in raw:
+        if key not in known:
+            raise _unknown(where, key, known)
+    knobs = {
+        stage: build(kind, raw.get(stage), f"{where}: {stage}") for stage, kind in STAGES.items()
+    }
+    runs, data_of_run = {}, {}
+    for name, block in (raw.get("runs") or {}).items():
+        overrides = dict(block or {})
+        data_of_run[name] = overrides.pop("data", "lvd")
+        whole = merged(raw.get("pretrain") or {}, overrides)
+        runs[name] = build(train.Pretrain, whole, f"{where}: runs.{name}")
+    sources = {key: _sources(raw, key, where) for key in ("pool", "curated", "benchmarks")}
+    if not sources["pool"]:
+        fix = "name at least one source under `pool`"
+        raise _mistake(where, expected="a pool", found="none", fix=fix)
+    return Config(
+        **sources,
+        knobs=knobs,
+        runs=runs,
+        data_of_run=data_of_run,
+        speed=dict(raw.get("speed") or {}),
+        demo="demo" in raw,
+    )
+
+
+def words(knobs: object, prefix: str = "") -> list[str]:
+    """Spell a knob dataclass as command-line words, every knob, in declared order."""
+    result: list[str] = []
+    for f in dataclasses.fields(knobs):  # type: ignore[arg-type]
+        value = getattr(knobs, f.name)
+        if dataclasses.is_dataclass(value):
+            result += words(value, f"{prefix}{f.name}.")
+            continue
+        values = value if isinstance(value, tuple) else (value,)
+        result += [f"--{prefix}{f.name}".replace("_", "-"), *map(str, values)]
+    return result
