@@ -13,8 +13,10 @@ from typing import Literal
 class Source:
     """A set of images: part of the pool, a curated dataset, or a benchmark."""
 
-    kind: Literal["warc", "wat", "urls", "folder", "tars", "benchmark"] = "folder"
-    """How `path` is laid out; a benchmark is a folder with `train` and `val` (or `test`) inside."""
+    name: str
+    """Letters, digits and underscores; unique over the whole configuration."""
+    kind: Literal["warc", "wat", "urls", "folder", "tars"] = "folder"
+    """How `path` is laid out."""
     path: str
     """Archive, list of archives (.paths), URL table, folder of images, or folder of tar shards."""
     shards: int = 1
@@ -25,8 +27,10 @@ class Source:
     """Benchmarks: folder of the test images, a reference for decontamination."""
     train: str = "train"
     """Benchmarks: folder of the training images."""
-    layout: str = "imagefolder"
-    """Benchmarks: the on-disk layout."""
+    resize: int = 0
+    """Benchmarks: short side after the resize, pixels; 0 takes evaluate's."""
+    crop: int = 0
+    """Benchmarks: side of the centre crop, pixels; 0 takes evaluate's."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,6 +8,7 @@ reruns nothing and a changed default visibly reruns its stage.
 
 import dataclasses
 import difflib
+import re
 import types
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -45,9 +46,9 @@ STAGES: dict[str, type] = {
 class Config:
     """A whole run: where images come from, the knobs of every stage, and speed."""
 
-    pool: dict[str, config.Source]
-    curated: dict[str, config.Source]
-    benchmarks: dict[str, config.Source]
+    pool: tuple[config.Source, ...]
+    curated: tuple[config.Source, ...]
+    benchmarks: tuple[config.Source, ...]
     knobs: dict[str, Any]
     runs: dict[str, train.Pretrain] = field(default_factory=dict)
     data_of_run: dict[str, str] = field(default_factory=dict)
@@ -141,12 +142,24 @@ def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return result
 
 
-def _sources(raw: Mapping[str, Any], key: str, where: str) -> dict[str, config.Source]:
-    blocks = raw.get(key) or {}
-    return {
-        name: build(config.Source, block, f"{where}: {key}.{name}")
-        for name, block in blocks.items()
-    }
+def _sources(raw: Mapping[str, Any], where: str) -> dict[str, tuple[config.Source, ...]]:
+    sources: dict[str, tuple[config.Source, ...]] = {}
+    seen: set[str] = set()
+    for key in ("pool", "curated", "benchmarks"):
+        built = []
+        for number, block in enumerate(raw.get(key) or []):
+            at = f"{where}: {key}[{number}]"
+            source = build(config.Source, block, at)
+            if not re.fullmatch(r"\w+", source.name) or source.name in seen:
+                expected = "a name of letters, digits and underscores, used once"
+                raise _mistake(at, expected=expected, found=repr(source.name), fix="rename it")
+            seen.add(source.name)
+            built.append(source)
+        sources[key] = tuple(built)
+    if not sources["pool"]:
+        fix = "name at least one source under `pool`"
+        raise _mistake(where, expected="a pool", found="none", fix=fix)
+    return sources
 
 
 def load(raw: Mapping[str, Any], where: str) -> Config:
@@ -172,12 +185,8 @@ def load(raw: Mapping[str, Any], where: str) -> Config:
         data_of_run[name] = overrides.pop("data", "lvd")
         whole = merged(raw.get("pretrain") or {}, overrides)
         runs[name] = build(train.Pretrain, whole, f"{where}: runs.{name}")
-    sources = {key: _sources(raw, key, where) for key in ("pool", "curated", "benchmarks")}
-    if not sources["pool"]:
-        fix = "name at least one source under `pool`"
-        raise _mistake(where, expected="a pool", found="none", fix=fix)
     return Config(
-        **sources,
+        **_sources(raw, where),
         knobs=knobs,
         runs=runs,
         data_of_run=data_of_run,

@@ -1,0 +1,39 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(CURDIR)/$(VENV)/bin
+CORES ?= 2
+# Idle threads of torch, faiss and OpenBLAS sleep instead of spinning on shared cores.
+export OMP_WAIT_POLICY := PASSIVE
+export PATH := $(BIN):$(PATH)
+
+.PHONY: demo test check format install clean
+
+demo: install  ## whole DAG on the demo world: crawl to report, minutes on two cores
+	snakemake --profile workflow/profiles/local --cores $(CORES) --configfile config/demo.yaml --directory runs/demo
+	python src/show.py --metrics runs/demo/results/evaluate/metrics.parquet --report runs/demo/results/report/report.html
+
+test: install  ## unit, stage and workflow tests on the CPU, offline
+	pytest
+
+check: install  ## lint, format, types, workflow lint
+	ruff check src tests
+	ruff format --check src tests
+	snakefmt --check Snakefile rules workflow
+	snakemake --lint --configfile config/demo.yaml
+	pyright
+
+format: install
+	ruff check --fix src tests
+	ruff format src tests
+	snakefmt Snakefile rules workflow
+
+install: $(VENV)/.installed
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install --disable-pip-version-check -c constraints.txt -e '.[cpu,demo,dev]'
+	touch $@
+
+clean:
+	rm -rf runs/demo .pytest_cache .ruff_cache .hypothesis
