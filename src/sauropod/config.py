@@ -177,6 +177,12 @@ class Link:
     """Faiss index; `Flat` is exact."""
     train_sample: int = 8_000_000
     """Descriptors the index is trained on."""
+    list_iterations: int = 10
+    """k-means iterations of the index's lists."""
+    code_iterations: int = 25
+    """k-means iterations of the product codes."""
+    rotation_iterations: int = 50
+    """Iterations of the learned rotation (OPQ)."""
     num_probes: int = 64
     """Lists visited per query."""
     neighbours: int = 64
@@ -185,6 +191,8 @@ class Link:
     """Candidates per neighbour that are re-ranked exactly."""
     threshold: float = 0.45
     """Smallest cosine of an edge: the lower of dedup's two thresholds."""
+    audit: int = 1000
+    """Queries per shard that are also searched exactly, to measure recall; 0 is none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -235,6 +243,12 @@ class Index:
     """Faiss index; `Flat` is exact."""
     train_sample: int = 8_000_000
     """Embeddings the index is trained on."""
+    list_iterations: int = 10
+    """k-means iterations of the index's lists."""
+    code_iterations: int = 25
+    """k-means iterations of the product codes."""
+    rotation_iterations: int = 50
+    """Iterations of the learned rotation (OPQ)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -255,14 +269,12 @@ class Cluster:
 
 @dataclass(frozen=True, kw_only=True)
 class Retrieve:
-    """Find images of the pool near the curated sets."""
+    """Find images of the pool near a curated set, one job per row of manifest's recipe."""
 
     version: int = 1
     """Raise when the code changes results."""
     seed: int = 0
     """Seed of the draw within clusters."""
-    recipe: tuple[str, ...] = ()
-    """Rows `dataset:as_is`, `dataset:sample:N` or `dataset:cluster`."""
     num_probes: int = 64
     """Lists visited per query."""
     over_fetch: int = 16
@@ -273,6 +285,20 @@ class Retrieve:
     """A cluster is used when it holds at least this many queries (the paper: more than 3)."""
     cap: int = 1_000_000
     """Most images a curated set may bring in cluster mode."""
+    audit: int = 1000
+    """Queries that are also searched exactly, to measure recall; 0 is none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """Assemble the training set from the recipe's rows."""
+
+    version: int = 1
+    """Raise when the code changes results."""
+    seed: int = 0
+    """Seed of the uncurated sample."""
+    recipe: tuple[str, ...] = ()
+    """Rows `dataset:as_is`, `dataset:sample:N` (N images per query) or `dataset:cluster`."""
     multiplicity: Literal["keep", "once"] = "keep"
     """An image retrieved twice is two rows, as the paper counts, or one."""
 

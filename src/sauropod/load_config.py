@@ -35,6 +35,7 @@ STAGES: dict[str, type] = {
     "index": config.Index,
     "cluster": config.Cluster,
     "retrieve": config.Retrieve,
+    "manifest": config.Manifest,
     "pretrain": train.Pretrain,
     "adapt": train.Adapt,
     "distill": train.Distill,

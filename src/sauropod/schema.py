@@ -140,12 +140,12 @@ EMBEDDINGS = Table(
 )
 NEIGHBOURS = Table(
     "NEIGHBOURS",
-    "An image of the pool retrieved for a curated image (the query).",
+    "An image of the pool retrieved for a curated image, or drawn from a cluster (no query_id).",
     {
         "image_id": ID,
         "query_dataset": TEXT,
         "query_id": ID,
-        "rank": pl.UInt16(),
+        "rank": pl.UInt32(),
         "similarity": pl.Float32(),
         "cluster": pl.UInt32(),
     },
@@ -153,7 +153,7 @@ NEIGHBOURS = Table(
 )
 CLUSTERS = Table(
     "CLUSTERS",
-    "The k-means cluster of an image of the pool; distance = 1 - cosine to the centroid.",
+    "The k-means cluster of an image of the pool; distance = squared L2 to its centroid.",
     {"image_id": ID, "cluster": pl.UInt32(), "distance": pl.Float32()},
 )
 MANIFEST = Table(

@@ -1,0 +1,112 @@
+"""The 64-bit PCA hash: the signs of 64 principal components of similarity features.
+
+Source: DINOv2 section 3 names the hash; MetaCLIP appendix A.2 defines it (features of a
+similarity-search model, PCA to 64 dimensions, sign). Shapes: n images, d feature dimensions.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from sauropod.errors import InputError
+
+BITS = 64
+THUMBNAIL_SIDE = 32
+CHUNK = 65_536
+
+
+@dataclass(frozen=True, kw_only=True)
+class Projection:
+    """A fitted PCA: `mean` (d,) float64, `components` (d, 64) float64, strongest first."""
+
+    mean: np.ndarray
+    components: np.ndarray
+
+
+def fit(features: np.ndarray) -> Projection:
+    """Fit the PCA on (n, d) features, n > 64 and d >= 64, in float64.
+
+    The sign of an eigenvector is arbitrary: each is flipped so that its entry of largest magnitude
+    (the first of them on a tie) is positive, so the same sample gives the same hash on every
+    machine.
+    """
+    count, width = features.shape
+    assert count > BITS <= width, "a 64-bit PCA hash needs more than 64 samples of 64 dimensions"
+    mean = features.mean(axis=0, dtype=np.float64)
+    covariance = np.zeros((width, width))
+    for start in range(0, count, CHUNK):
+        centred = features[start : start + CHUNK].astype(np.float64) - mean
+        covariance += centred.T @ centred
+    _, vectors = np.linalg.eigh(covariance / count)
+    components = vectors[:, ::-1][:, :BITS]
+    largest = np.abs(components).argmax(axis=0)
+    signs = np.where(components[largest, np.arange(BITS)] < 0, -1.0, 1.0)
+    return Projection(mean=mean, components=np.ascontiguousarray(components * signs))
+
+
+def project(features: np.ndarray, projection: Projection) -> np.ndarray:
+    """Hash (n, d) features: (n,) uint64, bit i (value 2**i) set when component i is positive."""
+    if len(features) == 0:
+        return np.empty(0, np.uint64)
+    parts = []
+    for start in range(0, len(features), CHUNK):
+        centred = features[start : start + CHUNK].astype(np.float64) - projection.mean
+        parts.append(pack(centred @ projection.components > 0))
+    return np.concatenate(parts)
+
+
+def pack(bits: np.ndarray) -> np.ndarray:
+    """Pack (n, 64) booleans to (n,) uint64: column i becomes the bit of value 2**i."""
+    packed = np.packbits(bits, axis=1, bitorder="little")
+    return packed.view("<u8")[:, 0].astype(np.uint64)
+
+
+def pixel_features(image: Image.Image) -> np.ndarray:
+    """A network-free feature: the 32x32 grey thumbnail, standardised per image; (1024,) float32.
+
+    Standardising makes the hash blind to brightness and contrast; a flat image gives zeros.
+    """
+    grey = image.convert("L").resize((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.BOX)
+    values = np.asarray(grey, dtype=np.float32).ravel()
+    values = values - values.mean()
+    spread = values.std()
+    return values / spread if spread > 0 else values
+
+
+def save(projection: Projection, path: Path, *, metadata: dict[str, str]) -> None:
+    """Write the fitted artefact as safetensors; `metadata` says how it was made."""
+    tensors = {"mean": projection.mean, "components": projection.components}
+    save_file(tensors, path, metadata=metadata)
+
+
+def load(path: Path) -> Projection:
+    """Read what `save` wrote.
+
+    Raises:
+        InputError: the file is missing, is not safetensors, or holds other tensors.
+    """
+    fix = "make it with fit_hash.py"
+    try:
+        tensors = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise InputError(
+            path, expected="a PCA hash artefact", found=str(error).splitlines()[0], fix=fix
+        ) from error
+    shapes = {name: value.shape for name, value in sorted(tensors.items())}
+    mean = tensors.get("mean")
+    if (
+        mean is None
+        or mean.ndim != 1
+        or shapes != {"components": (mean.size, BITS), "mean": mean.shape}
+    ):
+        raise InputError(
+            path,
+            expected=f"tensors mean (d,) and components (d, {BITS})",
+            found=str(shapes),
+            fix=fix,
+        )
+    return Projection(mean=mean, components=tensors["components"])

@@ -1,0 +1,275 @@
+"""Nearest neighbours: a Faiss index proposes, the stored vectors decide.
+
+One module serves copy detection (link) and retrieval. Two laws, both measured necessities:
+- the index is always METRIC_L2 on normalised vectors (faiss's batched search is silently wrong for
+  residual product codes with inner product; for unit vectors cosine = 1 - d2 / 2, so nothing is
+  lost);
+- codes only nominate. More candidates than wanted are fetched, re-ranked with the stored float16
+  vectors, and every threshold is a threshold on that exact cosine.
+Shapes: n stored vectors, q queries, d width, k neighbours.
+"""
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import faiss
+import numpy as np
+
+from sauropod.errors import InputError
+
+log = logging.getLogger(__name__)
+
+POINTS_PER_LIST = 39
+"""Faiss's own minimum of training points per k-means centroid."""
+CHUNK = 65_536
+GPU_MOST_CANDIDATES = 2048
+
+Shard = tuple[np.ndarray, np.ndarray]
+"""Ids (n,) uint64 in ascending order and float16 vectors (n, d)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """How long the parts of an index are trained; more is slower and a little more accurate."""
+
+    list_iterations: int = 10
+    code_iterations: int = 10
+    rotation_iterations: int = 10
+    seed: int = 0
+
+
+def unit(vectors: np.ndarray) -> np.ndarray:
+    """(n, d) vectors as float32 of length one; zero rows stay zero."""
+    wide = vectors.astype(np.float32)
+    lengths = np.sqrt(np.einsum("nd,nd->n", wide, wide))[:, None]
+    return np.divide(wide, lengths, out=np.zeros_like(wide), where=lengths > 0)
+
+
+def train(sample: np.ndarray, *, factory: str, training: Training) -> faiss.Index:
+    """Train an empty L2 index that accepts ids.
+
+    Args:
+        sample: (n, d) training vectors in an order that does not depend on sharding.
+        factory: a Faiss factory string without metric, e.g. "OPQ64_256,IVF262144_HNSW32,PQ64", or
+            "Flat". When the sample is smaller than Faiss needs for it, "Flat" is used: exact and,
+            for so few, fast.
+        training: iteration counts and seed.
+
+    Raises:
+        InputError: Faiss does not understand the string for this width.
+    """
+    width = sample.shape[1]
+    index = _build(width, factory)
+    if len(sample) < _least_sample(index):
+        log.info("%d vectors are too few to train %r: searching exactly", len(sample), factory)
+        return _build(width, "Flat")
+    _set_iterations(index, training)
+    index.train(unit(sample))
+    return index
+
+
+def add(index: faiss.Index, shards: Iterable[Shard]) -> None:
+    """Add every vector under its id."""
+    for ids, vectors in shards:
+        for start in range(0, len(ids), CHUNK):
+            stop = start + CHUNK
+            index.add_with_ids(unit(vectors[start:stop]), ids[start:stop].astype(np.int64))
+
+
+def load(path: Path, *, num_probes: int) -> faiss.Index:
+    """Read an index file and set how many lists a query visits.
+
+    Raises:
+        InputError: not an index of ours (unreadable, or not METRIC_L2).
+    """
+    fix = "build it again with link_index.py or index.py"
+    try:
+        index = faiss.read_index(str(path))
+    except RuntimeError as error:
+        raise InputError(
+            path, expected="a Faiss index", found=str(error).splitlines()[-1], fix=fix
+        ) from error
+    if index.metric_type != faiss.METRIC_L2:
+        raise InputError(path, expected="METRIC_L2", found=f"metric {index.metric_type}", fix=fix)
+    inverted = _inverted(index)
+    if inverted is not None:
+        inverted.nprobe = min(num_probes, inverted.nlist)
+        quantiser = faiss.downcast_index(inverted.quantizer)
+        if hasattr(quantiser, "hnsw"):
+            quantiser.hnsw.efSearch = max(quantiser.hnsw.efSearch, 2 * inverted.nprobe)
+    return index
+
+
+def save(index: faiss.Index, path: Path) -> None:
+    """Write the index to `path` (use with io.replacing)."""
+    faiss.write_index(index, str(path))
+
+
+def candidates(index: faiss.Index, queries: np.ndarray, *, count: int) -> np.ndarray:
+    """Ids the index proposes for (q, d) queries: (q, count) int64, padded with -1."""
+    count = min(count, index.ntotal)
+    if count == 0 or len(queries) == 0:
+        return np.full((len(queries), count), -1, np.int64)
+    if hasattr(faiss, "index_cpu_to_all_gpus") and faiss.get_num_gpus() > 0:
+        index = faiss.index_cpu_to_all_gpus(index)
+        count = min(count, GPU_MOST_CANDIDATES)
+    found = [
+        index.search(unit(queries[start : start + CHUNK]), count)[1]
+        for start in range(0, len(queries), CHUNK)
+    ]
+    return np.concatenate(found)
+
+
+def exact_similarities(
+    queries: np.ndarray, proposed: np.ndarray, shards: Iterable[Shard], *, origin: Path
+) -> np.ndarray:
+    """Cosine of every query with each of its candidates, from the stored vectors.
+
+    Args:
+        queries: (q, d) vectors.
+        proposed: (q, c) int64 ids, -1 where there is none.
+        shards: the stored vectors, read one shard at a time; together they hold every proposed id.
+        origin: the index file, named when an id has no stored vector.
+
+    Returns:
+        (q, c) float32 in [-1, 1]; -inf where the candidate is -1. A pair's value does not depend on
+        batching.
+
+    Raises:
+        InputError: the index proposes an id that the shards do not hold.
+    """
+    similarities = np.full(proposed.shape, -np.inf, np.float32)
+    rows, columns = np.nonzero(proposed >= 0)
+    wanted = proposed[rows, columns].astype(np.uint64)
+    order = np.argsort(wanted, kind="stable")
+    rows, columns, wanted = rows[order], columns[order], wanted[order]
+    normalised = unit(queries)
+    found = 0
+    for ids, vectors in shards:
+        if len(ids) == 0:
+            continue
+        start, stop = np.searchsorted(wanted, ids[0]), np.searchsorted(wanted, ids[-1], "right")
+        for low in range(start, stop, CHUNK):
+            part = slice(low, min(low + CHUNK, stop))
+            at = np.searchsorted(ids, wanted[part])
+            held = ids[at] == wanted[part]
+            r, c = rows[part][held], columns[part][held]
+            pairs = np.einsum("nd,nd->n", normalised[r], unit(vectors[at[held]]))
+            similarities[r, c] = np.clip(pairs, -1.0, 1.0)
+            found += int(held.sum())
+    if found != len(wanted):
+        raise InputError(
+            origin,
+            expected="an index of the given vector files",
+            found=f"{len(wanted) - found} candidates with no stored vector",
+            fix="build the index again from these files",
+        )
+    return similarities
+
+
+def nearest(
+    proposed: np.ndarray, similarities: np.ndarray, *, count: int, but: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Keep each query's `count` most similar candidates, most similar first, ties by smaller id.
+
+    Args:
+        proposed: (q, c) int64 ids, -1 where there is none.
+        similarities: (q, c) float32.
+        count: neighbours wanted.
+        but: (q,) ids never returned for that query (itself).
+
+    Returns:
+        ids (q, k) int64 and similarities (q, k) float32, k = min(count, c); -1 and -inf where there
+        are fewer.
+    """
+    similarities = np.where(proposed < 0, -np.inf, similarities)
+    if but is not None:
+        similarities = np.where(proposed == but.astype(np.int64)[:, None], -np.inf, similarities)
+    order = np.lexsort((proposed, -similarities), axis=1)[:, :count]
+    best = np.take_along_axis(similarities, order, axis=1)
+    ids = np.where(np.isneginf(best), -1, np.take_along_axis(proposed, order, axis=1))
+    return ids, best.astype(np.float32)
+
+
+def exact_nearest(
+    queries: np.ndarray, shards: Iterable[Shard], *, count: int, but: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """The true neighbours by comparing everything with everything; the oracle of the recall audit.
+
+    Same arguments and results as `nearest`, reading the shards once.
+    """
+    normalised = unit(queries)
+    ids = np.full((len(queries), 0), -1, np.int64)
+    best = np.empty((len(queries), 0), np.float32)
+    for shard_ids, vectors in shards:
+        for start in range(0, len(shard_ids), CHUNK):
+            part = slice(start, start + CHUNK)
+            block = normalised @ unit(vectors[part]).T
+            names = np.broadcast_to(shard_ids[part].astype(np.int64), block.shape)
+            ids, best = nearest(
+                np.concatenate([ids, names], axis=1),
+                np.concatenate([best, block], axis=1),
+                count=count,
+                but=but,
+            )
+    return ids, best
+
+
+def recall(found: np.ndarray, truth: np.ndarray) -> tuple[int, int]:
+    """Count the true neighbours (q, k) that were found, and all of them; -1 is no neighbour."""
+    hits = sum(
+        int(np.isin(true[true >= 0], mine).sum()) for true, mine in zip(truth, found, strict=True)
+    )
+    return hits, int((truth >= 0).sum())
+
+
+def _build(width: int, factory: str) -> faiss.Index:
+    spelled = factory if "IVF" in factory else f"IDMap2,{factory}"
+    try:
+        index = faiss.index_factory(width, spelled, faiss.METRIC_L2)
+    except RuntimeError as error:
+        raise InputError(
+            Path("factory"),
+            expected=f"a Faiss factory string for {width} dimensions",
+            found=repr(factory),
+            fix='for example "Flat" or "OPQ32_128,IVF1024,PQ32x4fs" (widths must divide)',
+        ) from error
+    assert index.metric_type == faiss.METRIC_L2
+    return index
+
+
+def _inverted(index: faiss.Index) -> faiss.IndexIVF | None:
+    try:
+        return faiss.extract_index_ivf(index)
+    except RuntimeError:
+        return None
+
+
+def _least_sample(index: faiss.Index) -> int:
+    """Training vectors below which Faiss would warn or fail."""
+    if index.is_trained:
+        return 0
+    inverted = _inverted(index)
+    lists = POINTS_PER_LIST * inverted.nlist if inverted is not None else 0
+    coder = faiss.downcast_index(inverted if inverted is not None else index)
+    code = getattr(coder, "pq", None)
+    return max(lists, POINTS_PER_LIST * code.ksub if code is not None else 0)
+
+
+def _set_iterations(index: faiss.Index, training: Training) -> None:
+    if isinstance(index, faiss.IndexPreTransform):
+        for position in range(index.chain.size()):
+            transform = faiss.downcast_VectorTransform(index.chain.at(position))
+            if isinstance(transform, faiss.OPQMatrix):
+                transform.niter = training.rotation_iterations
+                transform.niter_pq = transform.niter_pq_0 = training.code_iterations
+    inverted = _inverted(index)
+    if inverted is None:
+        return
+    inverted.cp.niter = training.list_iterations
+    inverted.cp.seed = training.seed + 1  # faiss reads a zero seed as "unset" in places
+    if hasattr(inverted, "pq"):
+        inverted.pq.cp.niter = training.code_iterations
+        inverted.pq.cp.seed = training.seed + 1
