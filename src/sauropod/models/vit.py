@@ -1,0 +1,276 @@
+"""Vision transformer of DINOv2 (arXiv 2304.07193), with the parameter names of Meta's checkpoints.
+
+Shapes: B images of one crop size, h x w pixels, N = h/p * w/p patches, R registers, D width;
+tokens of an image are [class | R registers | N patches, row by row]. A forward pass takes crops of
+several sizes and packs all their tokens into one tensor (see `layers`).
+"""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sauropod.errors import InputError
+from sauropod.models.layers import (
+    AttentionBackend,
+    Block,
+    Group,
+    LayerScale,
+    Layout,
+    PatchEmbed,
+    Subset,
+    sample_subsets,
+)
+from sauropod.train.config import Backbone
+
+
+class Arch(NamedTuple):
+    """Plain dimensions of an architecture."""
+
+    embed_dim: int
+    depth: int
+    num_heads: int
+
+
+ARCHS: dict[str, Arch] = {
+    "vit_tiny": Arch(192, 12, 3),
+    "vit_small": Arch(384, 12, 6),
+    "vit_base": Arch(768, 12, 12),
+    "vit_large": Arch(1024, 24, 16),
+    "vit_huge": Arch(1280, 32, 16),
+    "vit_giant": Arch(1536, 40, 24),
+}
+
+
+class Features(NamedTuple):
+    """What a backbone says about crops of one size."""
+
+    cls_token: Tensor
+    """(B, D), after the final norm."""
+    register_tokens: Tensor
+    """(B, R, D), after the final norm."""
+    patch_tokens: Tensor
+    """(B, N, D), after the final norm."""
+    prenorm: Tensor
+    """(B, 1 + R + N, D), before the final norm."""
+
+
+def arch_of(knobs: Backbone) -> Arch:
+    """The dimensions the knobs ask for: the named architecture's unless a knob overrides one.
+
+    Raises:
+        InputError: the name is unknown, or the dimensions do not fit each other.
+    """
+    if knobs.arch not in ARCHS:
+        raise _mistake(knob="arch", expected=" or ".join(ARCHS), found=knobs.arch)
+    named = ARCHS[knobs.arch]
+    dim = knobs.embed_dim or named.embed_dim
+    heads = knobs.num_heads or named.num_heads
+    if dim % heads:
+        raise _mistake(
+            knob="embed_dim", expected=f"a multiple of num_heads {heads}", found=str(dim)
+        )
+    if knobs.image_size % knobs.patch_size:
+        expected = f"a multiple of patch_size {knobs.patch_size}"
+        raise _mistake(knob="image_size", expected=expected, found=str(knobs.image_size))
+    return Arch(dim, knobs.depth or named.depth, heads)
+
+
+def _mistake(*, knob: str, expected: str, found: str) -> InputError:
+    return InputError(knob, expected=expected, found=found, fix="correct the backbone's knobs")
+
+
+def build_vit(
+    knobs: Backbone, *, seed: int = 0, attention: AttentionBackend = "sdpa"
+) -> "VisionTransformer":
+    """Make a backbone with freshly drawn weights, on the CPU, in fp32.
+
+    The global random state is neither read nor advanced: equal knobs and seed give equal weights.
+    """
+    with torch.device("meta"):
+        vit = VisionTransformer(knobs, attention=attention)
+    vit.to_empty(device="cpu")
+    vit.init_weights(torch.Generator().manual_seed(seed))
+    return vit
+
+
+class VisionTransformer(nn.Module):
+    """The backbone. Parameters are uninitialised until `init_weights` or `load_state_dict`."""
+
+    def __init__(self, knobs: Backbone, *, attention: AttentionBackend = "sdpa") -> None:
+        """Lay the parameters out.
+
+        Args:
+            knobs: Architecture; `image_size` is the side in pixels that `pos_embed` covers.
+            attention: Backend of `packed_attention`; changes speed only.
+        """
+        super().__init__()
+        dim, depth, num_heads = arch_of(knobs)
+        self.embed_dim, self.patch_size = dim, knobs.patch_size
+        self.num_registers, self.drop_path = knobs.num_registers, knobs.drop_path
+        self.interpolate_offset = knobs.interpolate_offset
+        self.interpolate_antialias = knobs.interpolate_antialias
+        grid = knobs.image_size // knobs.patch_size
+        self.cls_token = nn.Parameter(torch.empty(1, 1, dim))
+        self.pos_embed = nn.Parameter(torch.empty(1, 1 + grid * grid, dim))
+        if self.num_registers:
+            self.register_tokens = nn.Parameter(torch.empty(1, self.num_registers, dim))
+        self.mask_token = nn.Parameter(torch.empty(1, dim))
+        self.patch_embed = PatchEmbed(patch_size=knobs.patch_size, embed_dim=dim)
+        self.blocks = nn.ModuleList(
+            Block(
+                embed_dim=dim,
+                num_heads=num_heads,
+                ffn=knobs.ffn,
+                layerscale=knobs.layerscale,
+                backend=attention,
+            )
+            for _ in range(depth)
+        )
+        self.norm = nn.LayerNorm(dim, eps=1e-6)
+
+    @torch.no_grad()
+    def init_weights(self, generator: torch.Generator) -> None:
+        """Draw every parameter: truncated normal 0.02 for linears and positions (timm's rule)."""
+        for parameter in self.parameters():
+            parameter.fill_(math.nan)  # a parameter that is forgotten below shows at once
+        nn.init.trunc_normal_(self.pos_embed, std=0.02, generator=generator)
+        nn.init.normal_(self.cls_token, std=1e-6, generator=generator)
+        nn.init.zeros_(self.mask_token)
+        if self.num_registers:
+            nn.init.normal_(self.register_tokens, std=1e-6, generator=generator)
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.trunc_normal_(module.weight, std=0.02, generator=generator)
+                nn.init.zeros_(module.bias)
+            elif isinstance(module, nn.LayerNorm | LayerScale):
+                module.reset_parameters() if isinstance(module, nn.LayerNorm) else module.reset()
+        bound = 1 / math.sqrt(3 * self.patch_size**2)  # a convolution's default in PyTorch
+        nn.init.uniform_(self.patch_embed.proj.weight, -bound, bound, generator=generator)
+        assert self.patch_embed.proj.bias is not None
+        nn.init.uniform_(self.patch_embed.proj.bias, -bound, bound, generator=generator)
+
+    def position_table(self, height: int, width: int) -> Tensor:
+        """Position embeddings for `height` x `width` patches: (1, 1 + height * width, D).
+
+        The released models without registers resize by a scale factor with an offset of 0.1
+        pixels and no antialiasing, those with registers to the exact size with antialiasing.
+        """
+        num_patches = self.pos_embed.shape[1] - 1
+        if height * width == num_patches and height == width:
+            return self.pos_embed
+        side = math.isqrt(num_patches)
+        cls_pos, patch_pos = self.pos_embed.float().split([1, num_patches], dim=1)
+        table = patch_pos.unflatten(1, (side, side)).permute(0, 3, 1, 2)  # (1, D, side, side)
+        offset = self.interpolate_offset
+        table = F.interpolate(
+            table,
+            size=None if offset else (height, width),
+            scale_factor=((height + offset) / side, (width + offset) / side) if offset else None,
+            mode="bicubic",
+            antialias=self.interpolate_antialias,
+        )
+        assert table.shape[-2:] == (height, width), "the offset moved the size of the grid"
+        table = torch.cat([cls_pos, table.flatten(2).transpose(1, 2)], dim=1)
+        return table.to(self.pos_embed.dtype)
+
+    def forward_features(
+        self,
+        crops: Sequence[Tensor],
+        *,
+        masks: Sequence[Tensor | None] | None = None,
+        generator: torch.Generator | None = None,
+    ) -> list[Features]:
+        """Run crops of several sizes through the backbone as one pack.
+
+        Args:
+            crops: Each (B, 3, h, w) float, normalised; B and h, w may differ between entries.
+            masks: Per crop tensor None or (B, N) bool; True patches become the mask token.
+            generator: Randomness of stochastic depth; needed in training mode with drop_path > 0.
+
+        Returns:
+            One `Features` per crop tensor.
+        """
+        x, layout = self._pack(crops, masks=masks or [None] * len(crops))
+        for block, subsets in zip(self.blocks, self._subsets(x, layout, generator), strict=True):
+            x = block(x, layout=layout, subsets=subsets)
+        return self._unpack(x, layout)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, 3, h, w) float, normalised -> (B, D) class tokens after the final norm."""
+        return self.forward_features([images])[0].cls_token
+
+    def get_intermediate_layers(
+        self, images: Tensor, *, layers: int | Sequence[int] = 1, norm: bool = True
+    ) -> list[Features]:
+        """Features after chosen blocks of images of one size.
+
+        Args:
+            images: (B, 3, h, w) float, normalised.
+            layers: The last n blocks, or block indices counted from 0 (ascending).
+            norm: Whether to apply the final norm to each.
+
+        Returns:
+            One `Features` per chosen block, in block order; without `norm` its tokens are raw.
+        """
+        depth = len(self.blocks)
+        chosen = range(depth - layers, depth) if isinstance(layers, int) else list(layers)
+        assert all(0 <= i < depth for i in chosen), f"layers {list(chosen)} of {depth} blocks"
+        x, layout = self._pack([images], masks=[None])
+        found = []
+        for i, block in enumerate(self.blocks):
+            x = block(x, layout=layout)
+            if i in chosen:
+                found.append(self._unpack(x, layout, norm=norm)[0])
+        return found
+
+    def _pack(
+        self, crops: Sequence[Tensor], *, masks: Sequence[Tensor | None]
+    ) -> tuple[Tensor, Layout]:
+        """Embed crops, mask patches, add positions and registers: (T, D) and its layout."""
+        packed, layout = [], []
+        for crop, patches, mask in zip(crops, self.patch_embed(crops), masks, strict=True):
+            if mask is not None:
+                mask_token = self.mask_token.to(patches.dtype)
+                patches = torch.where(mask[..., None], mask_token, patches)
+            h, w = (side // self.patch_size for side in crop.shape[-2:])
+            tokens = torch.cat([self.cls_token.expand(len(crop), -1, -1), patches], dim=1)
+            tokens = tokens + self.position_table(h, w)
+            if self.num_registers:  # registers carry no position
+                registers = self.register_tokens.expand(len(crop), -1, -1)
+                tokens = torch.cat([tokens[:, :1], registers, tokens[:, 1:]], dim=1)
+            layout.append(Group(tokens.shape[0], tokens.shape[1]))
+            packed.append(tokens.flatten(0, 1))
+        return torch.cat(packed), tuple(layout)
+
+    def _subsets(
+        self, x: Tensor, layout: Layout, generator: torch.Generator | None
+    ) -> list[tuple[Subset, Subset] | None]:
+        """Stochastic depth of every block, drawn at once so that one copy reaches the device."""
+        depth = len(self.blocks)
+        if not (self.training and self.drop_path):
+            return [None] * depth
+        assert generator is not None, "stochastic depth needs a generator"
+        drawn = sample_subsets(
+            layout, num_branches=2 * depth, drop_path=self.drop_path, generator=generator
+        )
+        rows = torch.stack([s.rows for s in drawn]).to(x.device, non_blocking=True)
+        scale = drawn[0].scale.to(x.device, x.dtype, non_blocking=True)
+        drawn = [Subset(r, scale, drawn[0].layout) for r in rows]
+        return list(zip(drawn[::2], drawn[1::2], strict=True))
+
+    def _unpack(self, x: Tensor, layout: Layout, *, norm: bool = True) -> list[Features]:
+        """Final norm on the whole pack, then one `Features` per group."""
+        rows = [group.num_images * group.num_tokens for group in layout]
+        normed = self.norm(x) if norm else x
+        features = []
+        for group, raw, out in zip(layout, x.split(rows), normed.split(rows), strict=True):
+            tokens = out.unflatten(0, group)
+            cls, registers, patches = tokens.split(
+                [1, self.num_registers, group.num_tokens - 1 - self.num_registers], dim=1
+            )
+            features.append(Features(cls[:, 0], registers, patches, raw.unflatten(0, group)))
+        return features
