@@ -1,0 +1,34 @@
+# Table of contents: configuration, one file of rules per phase, the targets.
+#   snakemake -n --profile slurm                                    plan the paper's run on a cluster
+#   snakemake --profile slurm                                       run it
+#   snakemake --profile workflow/profiles/local --configfile config/demo.yaml --directory runs/demo
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+
+configfile: workflow.source_path("config/lvd142m.yaml")
+
+
+report: "workflow/report/workflow.rst"
+
+
+include: "workflow/common.smk"
+include: "rules/ingest.smk"
+include: "rules/dedup.smk"
+include: "rules/retrieve.smk"
+include: "rules/train.smk"
+include: "rules/evaluate.smk"
+
+
+if CONFIG.demo:
+
+    include: "rules/demo.smk"
+
+
+rule all:
+    input:
+        "results/report/report.html",
+        "results/evaluate/metrics.parquet",
+        "results/manifest/lvd.parquet",
+        f"results/distill/{STUDENT}/backbone.safetensors",

@@ -1,0 +1,198 @@
+# One image per set of copies, none that overlaps a benchmark.
+
+rule train_sscd:
+    input:
+        images=DAG.expand("results/{stage}/{shard}.parquet", DAG.pool + DAG.curated),
+        tars=DAG.expand("results/{stage}/{shard}.tar", DAG.pool + DAG.curated),
+    output:
+        weights="results/train_sscd/sscd.safetensors",
+        log="results/train_sscd/log.parquet",
+    log:
+        "logs/train_sscd/train_sscd.log",
+    benchmark:
+        "benchmarks/train_sscd/train_sscd.tsv"
+    conda:
+        "../envs/gpu.yaml"
+    threads: DAG.train_threads
+    params:
+        knobs=KNOBS["train_sscd"],
+    resources:
+        gpu=1,
+        mem_mb=64_000,
+        runtime=1440,
+        speed=SPEED.get("train_sscd", ""),
+        src=SRC,
+    shell:
+        "python {resources.src}/train_sscd.py --images {input.images} --out {output.weights} --log {output.log}"
+        " --checkpoints checkpoints/train_sscd {params.knobs} {resources.speed} 2> {log}"
+
+rule describe:
+    input:
+        images_of,
+        weights=DAG.sscd,
+    output:
+        descriptors="results/describe/{shard}.parquet",
+        summary="results/describe/{shard}.summary.parquet",
+    log:
+        "logs/describe/{shard}.log",
+    benchmark:
+        "benchmarks/describe/{shard}.tsv"
+    conda:
+        "../envs/gpu.yaml"
+    params:
+        knobs=KNOBS["describe"],
+    resources:
+        gpu=1,
+        mem_mb=16_000,
+        runtime=120,
+        speed=SPEED.get("describe", ""),
+        src=SRC,
+    shell:
+        "python {resources.src}/describe.py --images {input[0]} --sscd {input.weights} --shard {wildcards.shard}"
+        " --out {output.descriptors} --summary {output.summary} {params.knobs} {resources.speed} 2> {log}"
+
+rule fit_hash:
+    input:
+        DAG.expand("results/describe/{shard}.parquet", DAG.pool),
+    output:
+        "results/hash/pca.safetensors",
+    log:
+        "logs/hash/fit.log",
+    benchmark:
+        "benchmarks/hash/fit.tsv"
+    conda:
+        "../envs/cpu.yaml"
+    params:
+        knobs=KNOBS["hash"],
+    resources:
+        mem_mb=16_000,
+        runtime=120,
+        speed=SPEED.get("hash", ""),
+        src=SRC,
+    shell:
+        "python {resources.src}/fit_hash.py --descriptors {input} --out {output} {params.knobs} {resources.speed} 2> {log}"
+
+rule hash:
+    input:
+        descriptors="results/describe/{pool_shard}.parquet",
+        pca="results/hash/pca.safetensors",
+    output:
+        hashes="results/hash/{pool_shard}.parquet",
+        summary="results/hash/{pool_shard}.summary.parquet",
+    log:
+        "logs/hash/{pool_shard}.log",
+    benchmark:
+        "benchmarks/hash/{pool_shard}.tsv"
+    conda:
+        "../envs/cpu.yaml"
+    params:
+        knobs=KNOBS["hash"],
+    resources:
+        mem_mb=8_000,
+        runtime=120,
+        speed=SPEED.get("hash", ""),
+        src=SRC,
+    shell:
+        "python {resources.src}/hash.py --descriptors {input.descriptors} --pca {input.pca} --shard {wildcards.pool_shard}"
+        " --out {output.hashes} --summary {output.summary} {params.knobs} {resources.speed} 2> {log}"
+
+rule group_hashes:
+    input:
+        hashes=expand("results/hash/{pool_shard}.parquet", pool_shard=DAG.pool),
+        images=expand("results/screen/{pool_shard}.parquet", pool_shard=DAG.pool),
+    output:
+        duplicates="results/hash/duplicates.parquet",
+        summary="results/hash/summary.parquet",
+    log:
+        "logs/hash/group.log",
+    benchmark:
+        "benchmarks/hash/group.tsv"
+    conda:
+        "../envs/cpu.yaml"
+    params:
+        knobs=KNOBS["hash"],
+    resources:
+        mem_mb=64_000,
+        runtime=120,
+        speed=SPEED.get("hash", ""),
+        src=SRC,
+    shell:
+        "python {resources.src}/group_hashes.py --hashes {input.hashes} --images {input.images}"
+        " --out {output.duplicates} --summary {output.summary} {params.knobs} {resources.speed} 2> {log}"
+
+rule link_index:
+    input:
+        descriptors=expand("results/describe/{pool_shard}.parquet", pool_shard=DAG.pool),
+        duplicates="results/hash/duplicates.parquet",
+    output:
+        "results/link/index.faiss",
+    log:
+        "logs/link/index.log",
+    benchmark:
+        "benchmarks/link/index.tsv"
+    conda:
+        "../envs/gpu.yaml"
+    params:
+        knobs=KNOBS["link"],
+    resources:
+        gpu=1,
+        mem_mb=128_000,
+        runtime=720,
+        speed=SPEED.get("link", ""),
+        src=SRC,
+    shell:
+        "python {resources.src}/link_index.py --descriptors {input.descriptors} --duplicates {input.duplicates}"
+        " --out {output} {params.knobs} {resources.speed} 2> {log}"
+
+rule link:
+    input:
+        queries="results/describe/{shard}.parquet",
+        descriptors=expand("results/describe/{pool_shard}.parquet", pool_shard=DAG.pool),
+        duplicates="results/hash/duplicates.parquet",
+        index="results/link/index.faiss",
+    output:
+        edges="results/link/{shard}.parquet",
+        summary="results/link/{shard}.summary.parquet",
+    log:
+        "logs/link/{shard}.log",
+    benchmark:
+        "benchmarks/link/{shard}.tsv"
+    conda:
+        "../envs/gpu.yaml"
+    params:
+        knobs=KNOBS["link"],
+    resources:
+        gpu=1,
+        mem_mb=128_000,
+        runtime=120,
+        speed=SPEED.get("link", ""),
+        src=SRC,
+    shell:
+        "python {resources.src}/link.py --queries {input.queries} --descriptors {input.descriptors}"
+        " --duplicates {input.duplicates} --index {input.index} --shard {wildcards.shard}"
+        " --out {output.edges} --summary {output.summary} {params.knobs} {resources.speed} 2> {log}"
+
+rule dedup:
+    input:
+        edges=expand("results/link/{shard}.parquet", shard=DAG.shards),
+        images=expand("results/screen/{pool_shard}.parquet", pool_shard=DAG.pool),
+        duplicates="results/hash/duplicates.parquet",
+    output:
+        copies="results/dedup/copies.parquet",
+        summary="results/dedup/summary.parquet",
+    log:
+        "logs/dedup/dedup.log",
+    benchmark:
+        "benchmarks/dedup/dedup.tsv"
+    conda:
+        "../envs/cpu.yaml"
+    params:
+        knobs=KNOBS["dedup"],
+    resources:
+        mem_mb=128_000,
+        runtime=720,
+        speed=SPEED.get("dedup", ""),
+        src=SRC,
+    shell:
+        "python {resources.src}/dedup.py --edges {input.edges} --images {input.images} --duplicates {input.duplicates}"
+        " --out {output.copies} --summary {output.summary} {params.knobs} {resources.speed} 2> {log}"

@@ -1,0 +1,152 @@
+# Embed, retrieve what resembles the curated sets, and write the training manifest.
+
+rule embed:
+    input:
+        images_of,
+        copies=copies_of,
+        backbone=DAG.embedder,
+    output:
+        embeddings="results/embed/{shard}.parquet",
+        summary="results/embed/{shard}.summary.parquet",
+    log:
+        "logs/embed/{shard}.log",
+    benchmark:
+        "benchmarks/embed/{shard}.tsv"
+    conda:
+        "../envs/gpu.yaml"
+    params:
+        knobs=KNOBS["embed"],
+    resources:
+        gpu=1,
+        mem_mb=16_000,
+        runtime=120,
+        speed=SPEED.get("embed", ""),
+        src=SRC,
+    shell:
+        "python {resources.src}/embed.py --images {input[0]} --copies {input.copies} --backbone {input.backbone}"
+        " --shard {wildcards.shard} --out {output.embeddings} --summary {output.summary} {params.knobs} {resources.speed} 2> {log}"
+
+rule index:
+    input:
+        embeddings=expand("results/embed/{pool_shard}.parquet", pool_shard=DAG.pool),
+    output:
+        index="results/index/index.faiss",
+        summary="results/index/summary.parquet",
+    log:
+        "logs/index/index.log",
+    benchmark:
+        "benchmarks/index/index.tsv"
+    conda:
+        "../envs/gpu.yaml"
+    params:
+        knobs=KNOBS["index"],
+    resources:
+        gpu=1,
+        mem_mb=128_000,
+        runtime=720,
+        speed=SPEED.get("index", ""),
+        src=SRC,
+    shell:
+        "python {resources.src}/index.py --embeddings {input.embeddings} --out {output.index}"
+        " --summary {output.summary} {params.knobs} {resources.speed} 2> {log}"
+
+rule cluster:
+    input:
+        embeddings=expand("results/embed/{pool_shard}.parquet", pool_shard=DAG.pool),
+    output:
+        centroids="results/cluster/centroids.safetensors",
+        clusters="results/cluster/clusters.parquet",
+        summary="results/cluster/summary.parquet",
+    log:
+        "logs/cluster/cluster.log",
+    benchmark:
+        "benchmarks/cluster/cluster.tsv"
+    conda:
+        "../envs/gpu.yaml"
+    params:
+        knobs=KNOBS["cluster"],
+    resources:
+        gpu=1,
+        mem_mb=128_000,
+        runtime=1440,
+        speed=SPEED.get("cluster", ""),
+        src=SRC,
+    shell:
+        "python {resources.src}/cluster.py --embeddings {input.embeddings} --centroids {output.centroids}"
+        " --out {output.clusters} --summary {output.summary} --checkpoints checkpoints/cluster {params.knobs} {resources.speed} 2> {log}"
+
+rule retrieve:
+    input:
+        queries=queries_of,
+        embeddings=expand("results/embed/{pool_shard}.parquet", pool_shard=DAG.pool),
+        index="results/index/index.faiss",
+        centroids="results/cluster/centroids.safetensors",
+        clusters="results/cluster/clusters.parquet",
+    output:
+        neighbours="results/retrieve/{dataset}.parquet",
+        summary="results/retrieve/{dataset}.summary.parquet",
+    log:
+        "logs/retrieve/{dataset}.log",
+    benchmark:
+        "benchmarks/retrieve/{dataset}.tsv"
+    conda:
+        "../envs/gpu.yaml"
+    params:
+        knobs=KNOBS["retrieve"],
+    resources:
+        gpu=1,
+        mem_mb=128_000,
+        runtime=720,
+        speed=SPEED.get("retrieve", ""),
+        src=SRC,
+    shell:
+        "python {resources.src}/retrieve.py --dataset {wildcards.dataset} --queries {input.queries}"
+        " --embeddings {input.embeddings} --index {input.index} --centroids {input.centroids}"
+        " --clusters {input.clusters} --out {output.neighbours} --summary {output.summary} {params.knobs} {resources.speed} 2> {log}"
+
+rule manifest:
+    input:
+        curated=expand("results/ingest/{shard}.parquet", shard=DAG.curated),
+        images=expand("results/screen/{pool_shard}.parquet", pool_shard=DAG.pool),
+        neighbours=expand("results/retrieve/{dataset}.parquet", dataset=DAG.retrieved),
+        copies="results/dedup/copies.parquet",
+    output:
+        lvd="results/manifest/lvd.parquet",
+        uncurated="results/manifest/uncurated.parquet",
+        summary="results/manifest/summary.parquet",
+    log:
+        "logs/manifest/manifest.log",
+    benchmark:
+        "benchmarks/manifest/manifest.tsv"
+    conda:
+        "../envs/cpu.yaml"
+    params:
+        knobs=KNOBS["retrieve"],
+    resources:
+        mem_mb=128_000,
+        runtime=240,
+        speed=SPEED.get("manifest", ""),
+        src=SRC,
+    shell:
+        "python {resources.src}/manifest.py --curated {input.curated} --images {input.images}"
+        " --neighbours {input.neighbours} --copies {input.copies} --out {output.lvd}"
+        " --uncurated {output.uncurated} --summary {output.summary} {params.knobs} {resources.speed} 2> {log}"
+
+rule curated_manifest:
+    input:
+        curated=expand("results/ingest/{shard}.parquet", shard=DAG.curated),
+    output:
+        "results/manifest/curated.parquet",
+    log:
+        "logs/manifest/curated.log",
+    benchmark:
+        "benchmarks/manifest/curated.tsv"
+    conda:
+        "../envs/cpu.yaml"
+    resources:
+        mem_mb=32_000,
+        runtime=60,
+        speed=SPEED.get("manifest", ""),
+        src=SRC,
+    shell:
+        "python {resources.src}/manifest.py"

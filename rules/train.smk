@@ -1,0 +1,88 @@
+# Self-supervised training: pretrain, adapt to high resolution, distil.
+
+rule pretrain:
+    input:
+        manifest=manifest_of,
+    output:
+        backbone="results/pretrain/{run}/backbone.safetensors",
+        heads="results/pretrain/{run}/heads.safetensors",
+        log="results/pretrain/{run}/log.parquet",
+    log:
+        "logs/pretrain/{run}.log",
+    benchmark:
+        "benchmarks/pretrain/{run}.tsv"
+    conda:
+        "../envs/gpu.yaml"
+    threads: DAG.train_threads
+    params:
+        knobs=run_knobs,
+    resources:
+        gpu=1,
+        mem_mb=64_000,
+        runtime=2880,
+        launcher="python",
+        speed=SPEED.get("pretrain", ""),
+        src=SRC,
+    shell:
+        "{resources.launcher} {resources.src}/pretrain.py --manifest {input.manifest} --out {output.backbone}"
+        " --heads {output.heads} --log {output.log} --checkpoints checkpoints/pretrain/{wildcards.run} {params.knobs} {resources.speed} 2> {log}"
+
+rule adapt:
+    input:
+        manifest="results/manifest/lvd.parquet",
+        backbone="results/pretrain/main/backbone.safetensors",
+        heads="results/pretrain/main/heads.safetensors",
+    output:
+        backbone="results/adapt/main/backbone.safetensors",
+        heads="results/adapt/main/heads.safetensors",
+        log="results/adapt/main/log.parquet",
+    log:
+        "logs/adapt/main.log",
+    benchmark:
+        "benchmarks/adapt/main.tsv"
+    conda:
+        "../envs/gpu.yaml"
+    threads: DAG.train_threads
+    params:
+        knobs=KNOBS["adapt"],
+    resources:
+        gpu=1,
+        mem_mb=64_000,
+        runtime=2880,
+        launcher="python",
+        speed=SPEED.get("adapt", ""),
+        src=SRC,
+    shell:
+        "{resources.launcher} {resources.src}/adapt.py --manifest {input.manifest} --backbone {input.backbone}"
+        " --heads {input.heads} --out {output.backbone} --out-heads {output.heads} --log {output.log}"
+        " --checkpoints checkpoints/adapt/main {params.knobs} {resources.speed} 2> {log}"
+
+rule distill:
+    input:
+        manifest="results/manifest/lvd.parquet",
+        backbone="results/adapt/main/backbone.safetensors",
+        heads="results/adapt/main/heads.safetensors",
+    output:
+        backbone="results/distill/main/backbone.safetensors",
+        heads="results/distill/main/heads.safetensors",
+        log="results/distill/main/log.parquet",
+    log:
+        "logs/distill/main.log",
+    benchmark:
+        "benchmarks/distill/main.tsv"
+    conda:
+        "../envs/gpu.yaml"
+    threads: DAG.train_threads
+    params:
+        knobs=KNOBS["distill"],
+    resources:
+        gpu=1,
+        mem_mb=64_000,
+        runtime=2880,
+        launcher="python",
+        speed=SPEED.get("distill", ""),
+        src=SRC,
+    shell:
+        "{resources.launcher} {resources.src}/distill.py --manifest {input.manifest} --teacher {input.backbone}"
+        " --teacher-heads {input.heads} --out {output.backbone} --heads {output.heads} --log {output.log}"
+        " --checkpoints checkpoints/distill/main {params.knobs} {resources.speed} 2> {log}"

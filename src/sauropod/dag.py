@@ -1,0 +1,165 @@
+"""Which file feeds which: the paths and flags the workflow's rules are filled in with.
+
+The Snakefile makes one `Dag` from the configuration and asks it; nothing here touches a file except
+`check_sources`.
+"""
+
+import dataclasses
+import re
+import shlex
+from collections.abc import Iterable
+from pathlib import Path
+
+from sauropod.errors import InputError
+from sauropod.load_config import Config, words
+from sauropod.shards import LINKED, Collection, ingest_flags, shards, sources
+
+WORLD = "world"
+TRUTH = f"{WORLD}/truth.parquet"
+MAIN, EMBEDDER = "main", "embedder"
+
+
+def backbone_file(stage: str, run: str) -> str:
+    """Path of the backbone that a training run writes."""
+    return f"results/{stage}/{run}/backbone.safetensors"
+
+
+class Dag:
+    """Paths and flags of one run, from its configuration."""
+
+    def __init__(self, config: Config) -> None:
+        """Derive every list once."""
+        self.config = config
+        self.all_shards = shards(config)
+        self.shards = list(self.all_shards)
+        self.pool = self._in("pool")
+        self.curated = self._in("curated")
+        self.references = self._in("benchmark_test") + self._in("benchmark_train")
+        self.benchmarks = [source.name for source in config.benchmarks]
+        self.knobs = {stage: shlex.join(words(value)) for stage, value in config.knobs.items()}
+        self.speed = {
+            stage: shlex.join(f"--{key}={value}".replace("_", "-") for key, value in flags.items())
+            for stage, flags in config.speed.items()
+        }
+        self.world = [TRUTH] if config.demo else []
+        self.hosts = [f"{WORLD}/hosts"] if config.demo else []
+
+    def _in(self, collection: Collection) -> list[str]:
+        return [name for name, s in self.all_shards.items() if s.collection == collection]
+
+    @staticmethod
+    def pattern(names: Iterable[str]) -> str:
+        """Return a regular expression that matches exactly these names (or nothing)."""
+        return "|".join(map(re.escape, names)) or r"(?!)"
+
+    # --- ingest ---------------------------------------------------------------------------------
+
+    def links_of(self, shard: str) -> list[str]:
+        """Link tables a pool shard takes its URLs from; none when it is read from files."""
+        source = self.all_shards[shard].source
+        if source.kind not in LINKED:
+            return []
+        return [f"results/links/{source.name}-{i:05d}.parquet" for i in range(source.link_parts)]
+
+    def link_flags(self, link_part: str) -> str:
+        """Flags of `links.py` that say which archives to read."""
+        name, _, number = link_part.rpartition("-")
+        source = next(source for source in self.config.pool if source.name == name)
+        where = ["--source", source.path, "--kind", source.kind]
+        return shlex.join(
+            [*where, "--part", str(int(number)), "--num-parts", str(source.link_parts)]
+        )
+
+    def ingest_flags(self, shard: str) -> str:
+        """Flags of `ingest.py` that say where the shard's images come from."""
+        return shlex.join(ingest_flags(self.all_shards[shard]))
+
+    def images_of(self, shard: str) -> list[str]:
+        """IMAGES table of a shard and the tar with its bytes: screened for the pool."""
+        stage = "screen" if shard in self.pool else "ingest"
+        return [f"results/{stage}/{shard}.parquet", f"results/{stage}/{shard}.tar"]
+
+    def check_sources(self) -> None:
+        """Check, before any job, that every dataset named by the configuration is there.
+
+        Raises:
+            InputError: the paths that are missing, in one sentence.
+        """
+        collections: tuple[Collection, ...] = ("pool", "curated", "benchmark_test")
+        paths = [s.path for collection in collections for s in sources(self.config, collection)]
+        missing = [p for p in paths if not p.startswith(f"{WORLD}/") and not Path(p).exists()]
+        if missing:
+            fix = "put them there, or correct `path` under pool, curated or benchmarks"
+            found = f"none at {', '.join(missing)}"
+            raise InputError(Path("config"), expected="datasets", found=found, fix=fix)
+
+    # --- retrieve -------------------------------------------------------------------------------
+
+    @property
+    def retrieved(self) -> list[str]:
+        """Curated datasets that retrieve images of the pool, in the recipe's order."""
+        rows = [row.split(":") for row in self.config.knobs["manifest"].recipe]
+        return list(dict.fromkeys(row[0] for row in rows if row[1:2] != ["as_is"]))
+
+    def copies_of(self, shard: str) -> list[str]:
+        """COPIES table that says which images of a pool shard are kept; none for curated ones."""
+        return ["results/dedup/copies.parquet"] if shard in self.pool else []
+
+    def queries_of(self, dataset: str) -> list[str]:
+        """Embeddings of a curated dataset's shards."""
+        return [f"results/embed/{s}.parquet" for s in self.curated if self._source(s) == dataset]
+
+    def _source(self, shard: str) -> str:
+        return self.all_shards[shard].source.name
+
+    # --- train ----------------------------------------------------------------------------------
+
+    @property
+    def runs(self) -> list[str]:
+        """Pretraining runs: the main one, the bootstrap embedder, and those to compare with."""
+        embedder = [] if self.config.knobs["embed"].weights else [EMBEDDER]
+        return [MAIN, *embedder, *self.config.runs]
+
+    def run_knobs(self, run: str) -> str:
+        """Knobs of a pretraining run."""
+        named = {MAIN: self.config.knobs["pretrain"], EMBEDDER: self.config.knobs["embedder"]}
+        return shlex.join(words({**named, **self.config.runs}[run]))
+
+    def manifest_of(self, run: str) -> str:
+        """Manifest a pretraining run reads: `lvd`, `uncurated` or `curated`."""
+        data = {MAIN: "lvd", EMBEDDER: "curated", **self.config.data_of_run}
+        return f"results/manifest/{data[run]}.parquet"
+
+    @property
+    def embedder(self) -> str:
+        """Backbone that embeds images for retrieval: given, or pretrained on the curated sets."""
+        return self.config.knobs["embed"].weights or backbone_file("pretrain", EMBEDDER)
+
+    @property
+    def sscd(self) -> str:
+        """Weights of the copy-detection descriptor: given, or trained here."""
+        return self.config.knobs["describe"].weights or "results/train_sscd/sscd.safetensors"
+
+    # --- evaluate -------------------------------------------------------------------------------
+
+    @property
+    def models(self) -> list[str]:
+        """Models to measure: every pretrained one, the adapted and the distilled one."""
+        pretrained = [run for run in self.runs if run != EMBEDDER]
+        return [*pretrained, "adapted", "distilled"]
+
+    def backbone_of(self, model: str) -> str:
+        """Backbone file of a model to measure."""
+        stages = {"adapted": ("adapt", MAIN), "distilled": ("distill", MAIN)}
+        return backbone_file(*stages.get(model, ("pretrain", model)))
+
+    def evaluate_knobs(self, benchmark: str) -> str:
+        """Knobs of `evaluate.py` for a benchmark, with its own resolution when it names one."""
+        source = next(s for s in self.config.benchmarks if s.name == benchmark)
+        knobs = self.config.knobs["evaluate"]
+        sizes = {"resize": source.resize or knobs.resize, "crop": source.crop or knobs.crop}
+        return shlex.join(words(dataclasses.replace(knobs, **sizes)))
+
+    def benchmark_path(self, benchmark: str) -> str:
+        """Folder of a benchmark."""
+        return next(s.path for s in self.config.benchmarks if s.name == benchmark)

@@ -1,0 +1,68 @@
+"""Exit codes and messages of stage scripts, as processes."""
+
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+SRC = Path(__file__).parents[2] / "src"
+SCRIPT = """
+    import sys
+    sys.path.insert(0, {src!r})
+    from pathlib import Path
+    from sauropod import cli
+    from sauropod.config import Embed
+    from sauropod.errors import Checkpointed, InputError
+
+    def main(*, out: Path, how: str, knobs: cli.Knobs[Embed], workers: int = 0) -> None:
+        '''Do one thing.'''
+        if how == "mistake":
+            raise InputError("x.yaml", expected="a", found="b", fix="c")
+        if how == "signal":
+            raise Checkpointed("step 3")
+        if how == "bug":
+            raise ValueError("no")
+        out.write_text(str(knobs.crop))
+
+    cli.run(main)
+"""
+
+
+def run(tmp_path: Path, *flags: str) -> subprocess.CompletedProcess[str]:
+    """Run the script above with flags."""
+    script = tmp_path / "thing.py"
+    script.write_text(textwrap.dedent(SCRIPT.format(src=str(SRC))))
+    command = [sys.executable, str(script), *flags]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_done(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    result = run(tmp_path, "--out", str(out), "--how", "well", "--crop", "64")
+    assert result.returncode == 0, result.stderr
+    assert out.read_text() == "64"
+    assert "crop=64" in result.stderr
+    assert "thing.py: done in" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("how", "code", "ending"),
+    [
+        ("mistake", 2, "thing.py: error: x.yaml: expected a, found b; c\n"),
+        ("signal", 75, "thing.py: step 3\n"),
+        ("bug", 1, "thing.py: this is a bug in sauropod, please report it\n"),
+    ],
+)
+def test_exit_codes(tmp_path: Path, how: str, code: int, ending: str) -> None:
+    result = run(tmp_path, "--out", str(tmp_path / "out"), "--how", how)
+    assert result.returncode == code
+    assert result.stderr.endswith(ending)
+    assert ("Traceback" in result.stderr) == (how == "bug")
+
+
+def test_unknown_flag_is_the_users_mistake(tmp_path: Path) -> None:
+    result = run(tmp_path, "--out", "x", "--how", "well", "--crp", "3")
+    assert result.returncode == 2
+    assert "--crop" in result.stdout + result.stderr

@@ -1,0 +1,96 @@
+"""Files exist whole or not at all; tars read back; hostile tars are named."""
+
+import tarfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sauropod import io
+from sauropod.errors import InputError
+
+
+def test_replacing_leaves_the_old_file_when_the_block_fails(tmp_path: Path) -> None:
+    path = tmp_path / "table.txt"
+    path.write_text("old")
+    with pytest.raises(ZeroDivisionError), io.replacing(path) as temporary:
+        temporary.write_text("half" * (1 // len("")))
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_replacing_makes_the_folder_and_keeps_the_suffix(tmp_path: Path) -> None:
+    path = tmp_path / "a" / "b.parquet"
+    with io.replacing(path) as temporary:
+        assert temporary.suffix == ".parquet"
+        assert temporary.parent == path.parent
+        temporary.write_bytes(b"new")
+    assert path.read_bytes() == b"new"
+
+
+@settings(max_examples=20, deadline=None)
+@given(members=st.lists(st.binary(max_size=1500), max_size=6))
+def test_tar_round_trip(members: list[bytes], tmp_path_factory: pytest.TempPathFactory) -> None:
+    path = tmp_path_factory.mktemp("tar") / "shard.tar"
+    with io.TarWriter(path) as tar:
+        offsets = [tar.add(f"{i:03d}.bin", data) for i, data in enumerate(members)]
+    for offset, data in zip(offsets, members, strict=True):
+        assert io.read_range(path, offset=offset, num_bytes=len(data)) == data
+    listed = [
+        (f"{i:03d}.bin", o, len(d)) for i, (o, d) in enumerate(zip(offsets, members, strict=True))
+    ]
+    assert list(io.tar_members(path)) == listed
+    with tarfile.open(path) as independent:  # the standard library agrees
+        assert [m.name for m in independent] == [name for name, _, _ in listed]
+
+
+def test_same_members_same_bytes(tmp_path: Path) -> None:
+    for name in ("a.tar", "b.tar"):
+        with io.TarWriter(tmp_path / name) as tar:
+            tar.add("x.jpg", b"pixels")
+    assert (tmp_path / "a.tar").read_bytes() == (tmp_path / "b.tar").read_bytes()
+
+
+def test_tar_is_not_left_half_written(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError), io.TarWriter(tmp_path / "a.tar") as tar:
+        tar.add("x", bytes(1 // len(b"")))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_links_and_folders_in_a_tar_are_passed_over(tmp_path: Path) -> None:
+    path = tmp_path / "hostile.tar"
+    with tarfile.open(path, "w") as tar:
+        link = tarfile.TarInfo("passwd")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        tar.addfile(link)
+        folder = tarfile.TarInfo("../..")
+        folder.type = tarfile.DIRTYPE
+        tar.addfile(folder)
+    assert list(io.tar_members(path)) == []
+
+
+def test_truncated_tar_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "cut.tar"
+    with io.TarWriter(path) as tar:
+        tar.add("x.bin", bytes(5000))
+    path.write_bytes(path.read_bytes()[:3000])
+    with pytest.raises(InputError, match=r"cut\.tar: expected"):
+        list(io.tar_members(path))
+
+
+@pytest.mark.parametrize("content", [None, b"short"])
+def test_read_range_names_a_missing_or_short_file(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "shard.tar"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(InputError, match=r"shard\.tar: expected"):
+        io.read_range(path, offset=0, num_bytes=10)
+
+
+def test_stamp_is_canonical() -> None:
+    first = io.stamp("embed", knobs={"b": 1, "a": 2}, inputs=[Path("x")])
+    second = io.stamp("embed", knobs={"a": 2, "b": 1}, inputs=[Path("x")])
+    assert first == second
+    assert first["stage"] == "embed"
+    assert first["inputs"] == '["x"]'
