@@ -109,6 +109,7 @@ class VisionTransformer(nn.Module):
         """
         super().__init__()
         dim, depth, num_heads = arch_of(knobs)
+        self.attention: AttentionBackend = attention
         self.embed_dim, self.patch_size = dim, knobs.patch_size
         self.num_registers, self.drop_path = knobs.num_registers, knobs.drop_path
         self.interpolate_offset = knobs.interpolate_offset
