@@ -27,3 +27,8 @@ def _only_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
 def _one_thread() -> None:
     """Keep torch to one thread: tests run beside each other and beside other work."""
     torch.set_num_threads(1)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add `--fix`: rewrite the generated files that a test compares with."""
+    parser.addoption("--fix", action="store_true", help="rewrite generated files")

@@ -1,0 +1,93 @@
+"""config/README.md says every table and every knob, exactly as the code does (`pytest --fix`)."""
+
+import ast
+import dataclasses
+import inspect
+from pathlib import Path
+
+import pytest
+
+from sauropod import config, schema
+from sauropod.load_config import STAGES
+from sauropod.train import config as train
+
+README = Path(__file__).parents[2] / "config" / "README.md"
+HEAD = """# Configuration and tables
+
+Generated from the code (`pytest tests/workflow/test_config_readme.py --fix`); do not edit by hand.
+
+`lvd142m.yaml` is the paper's recipe and the default; `demo.yaml` and `photos.yaml` say only what
+differs and are given with `--configfile`. A block below is a block of the YAML; a key that is not
+given has its default. A misspelt key stops before any job and names the right one. Values can be
+set on the command line too: `--config 'embed={crop: 256}'`.
+
+`pool`, `curated` and `benchmarks` are lists of sources. `runs` names further pretraining runs to
+compare with: each gives `data` (lvd, uncurated or curated) and the knobs of `pretrain` it changes.
+`speed` gives a stage flags that change no result (`speed: {pretrain: {num_workers: 8}}`).
+"""
+
+
+def knob_docs(kind: type) -> dict[str, str]:
+    """Read the docstring under each field of a dataclass."""
+    tree = ast.parse(inspect.getsource(kind)).body[0]
+    assert isinstance(tree, ast.ClassDef)
+    docs = {}
+    for field, below in zip(tree.body, tree.body[1:], strict=False):
+        text = below.value if isinstance(below, ast.Expr) else None
+        if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Constant):
+            docs[ast.unparse(field.target)] = " ".join(str(text.value).split())
+    return docs
+
+
+def knob_rows(kind: type, default: object, prefix: str = "") -> list[str]:
+    """Render one line per knob, nested blocks with dots."""
+    rows = []
+    docs = knob_docs(kind)
+    for field in dataclasses.fields(kind):
+        value = getattr(default, field.name, None)
+        if dataclasses.is_dataclass(value):
+            rows += knob_rows(type(value), value, f"{prefix}{field.name}.")
+            continue
+        shown = "*required*" if default is None and field.default is dataclasses.MISSING else None
+        value = field.default if default is None else value
+        shown = shown or f"`{list(value) if isinstance(value, tuple) else value!r}`"
+        rows.append(f"| `{prefix}{field.name}` | {shown} | {docs[field.name]} |")
+    return rows
+
+
+def knob_section(title: str, kind: type, default: object) -> str:
+    """Render a block of knobs."""
+    doc = " ".join((kind.__doc__ or "").split())
+    head = [f"### `{title}`", "", doc, "", "| knob | default | meaning |", "|---|---|---|"]
+    return "\n".join([*head, *knob_rows(kind, default)])
+
+
+def table_section(table: schema.Table) -> str:
+    """Render a table's columns."""
+    key = ", ".join(f"`{name}`" for name in table.key)
+    head = [f"### {table.name}", "", f"{table.doc} Key: {key}.", "", "| column | type |", "|---|---|"]
+    rows = [f"| `{name}` | {kind_name(kind)} |" for name, kind in table.columns.items()]
+    return "\n".join([*head, *rows])
+
+
+def kind_name(kind: object) -> str:
+    """Spell a column type; vectors have the width of their model."""
+    if kind == schema.VECTOR:
+        return "Array(Float16, width)"
+    text = str(kind)
+    return text if len(text) < 60 else text.split("(")[0]
+
+
+def render() -> str:
+    """Render the whole page."""
+    knobs = [knob_section("pool, curated, benchmarks", config.Source, None)]
+    knobs += [knob_section(stage, kind, kind()) for stage, kind in STAGES.items()]
+    assert train.Pretrain in STAGES.values()
+    tables = [table_section(table) for table in schema.TABLES]
+    return "\n\n".join([HEAD.rstrip(), "## Knobs", *knobs, "## Tables", *tables]) + "\n"
+
+
+def test_config_readme_is_in_sync(request: pytest.FixtureRequest) -> None:
+    if request.config.getoption("--fix"):
+        README.write_text(render())
+    assert README.read_text() == render(), f"run `pytest {Path(__file__).name} --fix`"
