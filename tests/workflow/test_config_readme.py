@@ -65,7 +65,14 @@ def knob_section(title: str, kind: type, default: object) -> str:
 def table_section(table: schema.Table) -> str:
     """Render a table's columns."""
     key = ", ".join(f"`{name}`" for name in table.key)
-    head = [f"### {table.name}", "", f"{table.doc} Key: {key}.", "", "| column | type |", "|---|---|"]
+    head = [
+        f"### {table.name}",
+        "",
+        f"{table.doc} Key: {key}.",
+        "",
+        "| column | type |",
+        "|---|---|",
+    ]
     rows = [f"| `{name}` | {kind_name(kind)} |" for name, kind in table.columns.items()]
     return "\n".join([*head, *rows])
 

@@ -1,0 +1,90 @@
+"""Paths and flags of the workflow follow from the configuration."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sauropod.dag import Dag
+from sauropod.errors import InputError
+from sauropod.load_config import load
+
+RAW: dict[str, Any] = {
+    "pool": [
+        {"name": "crawl", "kind": "warc", "path": "w.paths", "shards": 2, "link_parts": 3},
+        {"name": "mine", "path": "photos"},
+    ],
+    "curated": [{"name": "good", "path": "g", "shards": 2}, {"name": "fine", "path": "f"}],
+    "benchmarks": [{"name": "bench", "path": "b", "crop": 96}],
+    "manifest": {"recipe": ["good:as_is", "good:sample:4", "fine:cluster"]},
+    "runs": {"uncurated": {"data": "uncurated", "seed": 5}},
+}
+
+
+def dag(**blocks: Any) -> Dag:  # noqa: ANN401
+    """Make a small DAG."""
+    return Dag(load({**RAW, **blocks}, "x"))
+
+
+def test_pool_shards_of_a_crawl_read_every_link_table() -> None:
+    tables = [f"results/links/crawl-{i:05d}.parquet" for i in range(3)]
+    assert dag().links_of("crawl-00001") == tables
+    assert dag().links_of("mine-00000") == []
+    assert "--part 2 --num-parts 3" in dag().link_flags("crawl-00002")
+
+
+def test_pool_images_are_the_screened_ones() -> None:
+    assert dag().images_of("crawl-00000")[0] == "results/screen/crawl-00000.parquet"
+    assert dag().images_of("good-00001")[0] == "results/ingest/good-00001.parquet"
+    assert dag().copies_of("crawl-00000") == ["results/dedup/copies.parquet"]
+    assert dag().copies_of("good-00000") == []
+
+
+def test_recipe_decides_who_retrieves() -> None:
+    assert dag().retrieved == ["good", "fine"]
+    shards = ["results/embed/good-00000.parquet", "results/embed/good-00001.parquet"]
+    assert dag().queries_of("good") == shards
+
+
+def test_runs_and_their_manifests() -> None:
+    assert dag().runs == ["main", "embedder", "uncurated"]
+    assert dag().manifest_of("main") == "results/manifest/lvd.parquet"
+    assert dag().manifest_of("embedder") == "results/manifest/curated.parquet"
+    assert dag().manifest_of("uncurated") == "results/manifest/uncurated.parquet"
+    assert "--seed 5" in dag().run_knobs("uncurated")
+
+
+def test_given_weights_replace_the_bootstrap_runs() -> None:
+    given = dag(embed={"weights": "e.pth"}, describe={"weights": "s.pt"})
+    assert "embedder" not in given.runs
+    assert (given.embedder, given.sscd) == ("e.pth", "s.pt")
+
+
+def test_models_and_their_weights() -> None:
+    assert dag().backbone_of("adapted") == "results/adapt/main/backbone.safetensors"
+    assert dag().backbone_of("uncurated") == "results/pretrain/uncurated/backbone.safetensors"
+
+
+def test_a_benchmark_may_name_its_resolution() -> None:
+    assert "--crop 96" in dag().evaluate_knobs("bench")
+    assert "--resize 256" in dag().evaluate_knobs("bench")
+
+
+def test_pattern_matches_exactly_the_names() -> None:
+    assert re.fullmatch(Dag.pattern(["a.b", "c"]), "a.b")
+    assert not re.fullmatch(Dag.pattern(["a.b", "c"]), "axb")
+    assert not re.fullmatch(Dag.pattern([]), "")
+
+
+def test_missing_datasets_are_named_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos").mkdir()
+    with pytest.raises(InputError, match=r"none at w\.paths, g, f, b/val; put them there"):
+        dag().check_sources()
+
+
+def test_speed_flags_are_spelt() -> None:
+    assert dag(speed={"embed": {"num_workers": 8}}).speed == {"embed": "--num-workers=8"}
