@@ -13,15 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 _MIN_BLOCK_PATCHES = 4
-_MIN_ASPECT = 0.3
+_MAX_LOG_ASPECT = -math.log(0.3)
 _TRIES = 10
 
 
 class Draws(Protocol):
     """The two draws a mask needs; numpy's Generator has them."""
 
-    def uniform(self, low: float, high: float) -> float:
-        """A float in [low, high)."""
+    def random(self) -> float:
+        """A float in [0, 1)."""
         ...
 
     def integers(self, low: int, high: int) -> int:
@@ -138,10 +138,10 @@ def max_block_patches(grid: tuple[int, int]) -> float:
 def _add_block(rng: Draws, mask: NDArray[np.bool_], *, most: int, largest: float) -> int:
     """Mask one rectangle that brings 1 to `most` new patches; how many it brought, or 0."""
     height, width = mask.shape
-    log_aspect = (math.log(_MIN_ASPECT), math.log(1 / _MIN_ASPECT))
     for _ in range(_TRIES):
-        area = rng.uniform(_MIN_BLOCK_PATCHES, largest)
-        aspect = math.exp(rng.uniform(*log_aspect))
+        # Below the smallest block the range runs backwards, as in the reference.
+        area = _MIN_BLOCK_PATCHES + (largest - _MIN_BLOCK_PATCHES) * rng.random()
+        aspect = math.exp(_MAX_LOG_ASPECT * (2 * rng.random() - 1))
         h, w = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
         if h >= height or w >= width:
             continue
