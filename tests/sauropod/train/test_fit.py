@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from sauropod.errors import Checkpointed, InputError
-from sauropod.models.head import make_heads
+from sauropod.models.head import build_heads
 from sauropod.models.vit import build_vit
 from sauropod.train import checkpoint, sharding
 from sauropod.train.config import Backbone, Crops, Heads, Objective, Optim
@@ -125,8 +125,7 @@ def tiny(manifest: Path) -> tuple[SelfDistillation, MultiCrop]:
         ibot_num_prototypes=16,
         ibot_bottleneck_dim=8,
     )
-    student = make_student(build_vit(backbone, seed=1), make_heads(heads, embed_dim=16))
-    torch.manual_seed(0)
+    student = make_student(build_vit(backbone, seed=1), build_heads(heads, embed_dim=16, seed=1))
     model = SelfDistillation(student, objective=OBJECTIVE)
     load = MultiCrop(
         Samples(read_manifest(manifest), seed=0),
@@ -254,8 +253,6 @@ def test_first_steps_by_hand() -> None:
     model = Toy()
     optim = dataclasses.replace(OPTIM, steps=1, warmup_steps=0, weight_decay=0.0)
     before = [parameter.clone() for parameter in model.student.parameters()]
-    generator = torch.Generator().manual_seed(0)
-    assert generator is not None
     fit(
         model,
         load=numbers,
