@@ -107,6 +107,62 @@ class Screen:
     """Layout of the face detector's output."""
     faces_threshold: float = 0.5
     """Faces with at least this score are blurred."""
+    nsfw_size: int = 224
+    """Side of the classifier's square input where its file leaves it free, pixels."""
+    nsfw_mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    """Mean of red, green and blue that the classifier expects removed, of pixels from 0 to 1."""
+    nsfw_std: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    """Standard deviation that the classifier expects divided out."""
+    nsfw_classes: tuple[int, ...] = (1,)
+    """Numbers of the unsafe classes in the classifier's output; their probabilities add up."""
+    nsfw_activation: Literal["softmax", "sigmoid", "none"] = "softmax"
+    """What turns the classifier's output into probabilities."""
+    faces_size: int = 640
+    """Longer side of the image for the face detector where its file leaves it free, pixels."""
+    faces_overlap: float = 0.3
+    """Intersection over union above which the weaker of two boxes is the same face."""
+    blur_grow: float = 0.1
+    """Growth of a face box on every side before blurring, share of its longer side."""
+    blur_sigma: float = 0.1
+    """Standard deviation of the blur, share of the box's longer side."""
+    jpeg_quality: int = 95
+    """Quality of the JPEG that an image with blurred faces is encoded to."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainDetectors:
+    """Train the demo's two detectors on its own world."""
+
+    version: int = 1
+    """Raise when the code changes results."""
+    seed: int = 0
+    """Seed of initialisation, order and augmentation."""
+    nsfw_size: int = 48
+    """Side of the unsafe classifier's input, pixels."""
+    nsfw_steps: int = 150
+    """Optimiser steps of the unsafe classifier."""
+    faces_size: int = 96
+    """Side of the face detector's input, pixels."""
+    faces_steps: int = 250
+    """Optimiser steps of the face detector."""
+    batch_size: int = 32
+    """Images per step."""
+    lr: float = 3e-3
+    """Peak learning rate."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SscdArch:
+    """The network behind a copy-detection descriptor."""
+
+    trunk: Literal["resnet50", "resnet18"] = "resnet50"
+    """Residual network."""
+    width: int = 64
+    """Channels of its first stage."""
+    dim: int = 512
+    """Length of the descriptor."""
+    gem_p: float = 3.0
+    """Power of the generalised-mean pooling."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,126 @@
+"""Images to copy-detection descriptors.
+
+Preprocessing as the authors evaluate (Pizzi et al. 2022, section 5.3): short side 288 keeping the
+aspect ratio, or a skewed square (320), then ImageNet's mean and standard deviation.
+
+Shapes: B images, H x W pixels after the resize, D descriptor width.
+"""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import polars as pl
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from sauropod import images, io, schema
+from sauropod.config import Describe
+from sauropod.models.sscd import IMAGENET_MEAN, IMAGENET_STD
+from sauropod.progress import track
+
+
+def resize(image: Image.Image, *, mode: Literal["short", "square"], resolution: int) -> np.ndarray:
+    """Resize to the descriptor's input: uint8 RGB (H, W, 3).
+
+    `short` makes the short side `resolution` pixels and keeps the aspect ratio, the long side cut
+    off at four times that; `square` makes both sides `resolution`.
+    """
+    if mode == "square":
+        size = (resolution, resolution)
+    else:
+        scale = resolution / min(image.size)
+        width, height = (min(round(side * scale), 4 * resolution) for side in image.size)
+        size = (width, height)
+    resized = image.resize(size, Image.Resampling.BILINEAR, reducing_gap=3.0)
+    return np.asarray(resized)
+
+
+def normalise(pixels: Tensor) -> Tensor:
+    """uint8 (B, H, W, 3) -> float32 (B, 3, H, W) in ImageNet's normalisation."""
+    mean = torch.tensor(IMAGENET_MEAN, device=pixels.device).view(1, 3, 1, 1)
+    std = torch.tensor(IMAGENET_STD, device=pixels.device).view(1, 3, 1, 1)
+    return (pixels.permute(0, 3, 1, 2).float() / 255 - mean) / std
+
+
+@torch.inference_mode()
+def describe_pixels(model: nn.Module, pixels: list[np.ndarray], *, device: torch.device) -> Tensor:
+    """Describe resized images: list of uint8 (H, W, 3) -> float32 (B, D), L2-normalised.
+
+    Images of one size go through the network together.
+    """
+    shapes: dict[tuple[int, ...], list[int]] = {}
+    for i, image in enumerate(pixels):
+        shapes.setdefault(image.shape, []).append(i)
+    rows: list[Tensor] = [torch.empty(0)] * len(pixels)
+    for members in shapes.values():
+        batch = torch.from_numpy(np.stack([pixels[i] for i in members])).to(device)
+        found = torch.nn.functional.normalize(model(normalise(batch)).float())
+        for i, row in zip(members, found.cpu(), strict=True):
+            rows[i] = row
+    return torch.stack(rows)
+
+
+def describe_shard(
+    table: pl.DataFrame,
+    tar: Path,
+    *,
+    model: nn.Module,
+    knobs: Describe,
+    device: torch.device,
+    batch_size: int,
+    num_threads: int,
+) -> tuple[pl.DataFrame, dict[str, int]]:
+    """Describe the rows of an IMAGES table with status ok.
+
+    Args:
+        table: IMAGES of a shard.
+        tar: The shard's tar; a row's bytes lie at `offset`, `num_bytes`.
+        model: Network of `models.sscd`.
+        knobs: Resize.
+        device: Where the model is.
+        batch_size: Images decoded ahead together; changes only speed and memory.
+        num_threads: Threads that decode.
+
+    Returns:
+        DESCRIPTORS in row order, and the rows that could not be decoded by reason.
+    """
+    rows = table.filter(pl.col("status") == "ok").select("image_id", "offset", "num_bytes").rows()
+    ids: list[int] = []
+    parts: list[np.ndarray] = []
+    dropped: dict[str, int] = {}
+    with ThreadPoolExecutor(num_threads) as pool:
+        for batch in _batches(rows, batch_size):
+            data = [io.read_range(tar, offset=o, num_bytes=n) for _, o, n in batch]
+            decoded = list(pool.map(lambda d: _input(d, knobs), data))
+            for pixels in decoded:
+                if isinstance(pixels, str):
+                    dropped[pixels] = dropped.get(pixels, 0) + 1
+            good = [
+                (row[0], p) for row, p in zip(batch, decoded, strict=True) if not isinstance(p, str)
+            ]
+            if good:
+                ids += [image_id for image_id, _ in good]
+                found = describe_pixels(model, [p for _, p in good], device=device)
+                parts.append(found.numpy().astype(np.float16))
+    if not parts:
+        return pl.DataFrame(schema=dict(schema.DESCRIPTORS.columns)), dropped
+    columns = {"image_id": pl.Series(ids, dtype=pl.UInt64)}
+    columns["descriptor"] = schema.vector_column(np.concatenate(parts))
+    return pl.DataFrame(columns), dropped
+
+
+def _batches(rows: list[tuple], size: int) -> Iterator[list[tuple]]:
+    batches = (rows[i : i + size] for i in range(0, len(rows), size))
+    return track(batches, total=len(rows), label="describe", unit="images", weight=size)
+
+
+def _input(data: bytes, knobs: Describe) -> np.ndarray | str:
+    try:
+        image = images.decode(data, draft=knobs.resolution)
+    except images.ImageError as error:
+        return error.status
+    return resize(image, mode=knobs.resize, resolution=knobs.resolution)

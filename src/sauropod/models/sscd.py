@@ -1,0 +1,229 @@
+"""SSCD, the copy-detection descriptor: ResNet trunk, GeM pooling, one linear layer, L2 norm.
+
+Pizzi et al., "A Self-Supervised Descriptor for Image Copy Detection", CVPR 2022, section 4.1.
+Parameter names are torchvision's (`conv1`, `layer1.0.bn2`, `fc`), so the authors' weights in that
+format load as they are; their TorchScript files load too and need no architecture from here.
+
+Shapes: B images, H x W pixels, C channels of the trunk's last map, D descriptor width.
+"""
+
+import dataclasses
+import json
+import warnings
+import zipfile
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from sauropod import io
+from sauropod.config import SscdArch
+from sauropod.errors import InputError
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+BLOCKS_PER_STAGE = {"resnet18": (2, 2, 2, 2), "resnet50": (3, 4, 6, 3)}
+
+
+def gem(x: Tensor, *, p: float, eps: float = 1e-6) -> Tensor:
+    """Generalised mean over the map: (mean of x^p)^(1/p), x clamped at `eps` (section 4.1).
+
+    (B, C, H, W) -> (B, C), same dtype. p = 1 is the average, p -> infinity the maximum.
+    """
+    return x.clamp(min=eps).pow(p).mean(dim=(2, 3)).pow(1 / p)
+
+
+class Block(nn.Module):
+    """Residual block: two 3x3 convolutions (resnet18) or 1x1, 3x3, 1x1 (resnet50)."""
+
+    def __init__(self, inputs: int, width: int, *, stride: int, bottleneck: bool) -> None:
+        """Take the channels that come in and the block's width; a bottleneck puts out 4 x width."""
+        super().__init__()
+        outputs = width * 4 if bottleneck else width
+        # torchvision strides in the 3x3 convolution of a bottleneck ("ResNet V1.5").
+        kernels = (1, 3, 1) if bottleneck else (3, 3)
+        strides = (1, stride, 1) if bottleneck else (stride, 1)
+        widths = (inputs, width, width, outputs) if bottleneck else (inputs, width, outputs)
+        for i, (kernel, step) in enumerate(zip(kernels, strides, strict=True), start=1):
+            conv = nn.Conv2d(
+                widths[i - 1], widths[i], kernel, step, padding=kernel // 2, bias=False
+            )
+            self.add_module(f"conv{i}", conv)
+            self.add_module(f"bn{i}", nn.BatchNorm2d(widths[i]))
+        self.depth = len(kernels)
+        self.downsample: nn.Module | None = None
+        if stride != 1 or inputs != outputs:
+            self.downsample = nn.Sequential(
+                nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs)
+            )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, inputs, H, W) -> (B, outputs, H / stride, W / stride)."""
+        out = x
+        for i in range(1, self.depth + 1):
+            out = self.get_submodule(f"bn{i}")(self.get_submodule(f"conv{i}")(out))
+            if i < self.depth:
+                out = F.relu(out)
+        return F.relu(out + (x if self.downsample is None else self.downsample(x)))
+
+
+class Sscd(nn.Module):
+    """Trunk + GeM + linear; `forward` gives L2-normalised descriptors."""
+
+    def __init__(self, arch: SscdArch) -> None:
+        """Build uninitialised layers; `create` initialises, `load` fills them."""
+        super().__init__()
+        self.arch = arch
+        bottleneck = arch.trunk == "resnet50"
+        self.conv1 = nn.Conv2d(3, arch.width, 7, 2, padding=3, bias=False)
+        self.bn1 = nn.BatchNorm2d(arch.width)
+        self.maxpool = nn.MaxPool2d(3, 2, padding=1)
+        inputs = arch.width
+        for i, count in enumerate(BLOCKS_PER_STAGE[arch.trunk]):
+            width = arch.width * 2**i
+            blocks = []
+            for j in range(count):
+                stride = 2 if i > 0 and j == 0 else 1
+                blocks.append(Block(inputs, width, stride=stride, bottleneck=bottleneck))
+                inputs = width * 4 if bottleneck else width
+            self.add_module(f"layer{i + 1}", nn.Sequential(*blocks))
+        self.fc = nn.Linear(inputs, arch.dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalised images (B, 3, H, W) -> descriptors (B, D) of length one."""
+        x = self.maxpool(F.relu(self.bn1(self.conv1(x))))
+        for i in range(1, 5):
+            x = self.get_submodule(f"layer{i}")(x)
+        return F.normalize(self.fc(gem(x, p=self.arch.gem_p)))
+
+
+def create(arch: SscdArch, *, seed: int) -> Sscd:
+    """Freshly initialised network (He trunk, Xavier projection, zero last scale of each block).
+
+    Zero-initialised residuals are what keeps a large entropy weight stable (section 4.3).
+    """
+    generator = torch.Generator().manual_seed(seed)
+    with torch.device("meta"):
+        model = Sscd(arch)
+    model.to_empty(device="cpu")
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", generator=generator)
+        elif isinstance(module, nn.BatchNorm2d):
+            module.reset_parameters()
+    for module in model.modules():
+        if isinstance(module, Block):
+            nn.init.zeros_(module.get_submodule(f"bn{module.depth}").get_parameter("weight"))
+    nn.init.xavier_uniform_(model.fc.weight, generator=generator)
+    nn.init.zeros_(model.fc.bias)
+    return model
+
+
+def save(model: Sscd, path: Path) -> None:
+    """Write weights as safetensors, the architecture's knobs in the metadata."""
+    tensors = {name: value.contiguous().cpu() for name, value in model.state_dict().items()}
+    with io.replacing(path) as temporary:
+        save_file(tensors, temporary, {"knobs": json.dumps(dataclasses.asdict(model.arch))})
+
+
+def load(path: Path, *, device: torch.device) -> nn.Module:
+    """Read a descriptor network in any of the three formats, ready for inference.
+
+    1. our safetensors (architecture in the metadata);
+    2. a torchvision-layout state dict written by `torch.save`, optional prefix `backbone.` (the
+       authors' `*.torchvision.pt`): tensors only, nothing in the file is executed;
+    3. a TorchScript archive (`*.torchscript.pt`): a *program* in TorchScript's own language, which
+       `torch.jit.load` runs; it cannot run Python, but name only files you trust.
+
+    Raises InputError when the file is none of these or its tensors fit no known trunk.
+    """
+    if not path.is_file():
+        raise InputError(
+            path,
+            expected="descriptor weights",
+            found="no such file",
+            fix="name a .safetensors, .torchvision.pt or .torchscript.pt file",
+        )
+    if path.suffix == ".safetensors":
+        model = _load_safetensors(path)
+    elif _is_torchscript(path):
+        model = _load_torchscript(path)
+    else:
+        model = _load_state_dict(path)
+    return model.to(device).eval()
+
+
+def _is_torchscript(path: Path) -> bool:
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return any("/code/" in name for name in archive.namelist())
+
+
+def _load_torchscript(path: Path) -> nn.Module:
+    try:
+        with warnings.catch_warnings():
+            # Deprecated for writing; the authors' published files are in this format.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            return torch.jit.load(path, map_location="cpu")
+    except RuntimeError as error:
+        raise _not_sscd(path, str(error).splitlines()[0]) from error
+
+
+def _load_safetensors(path: Path) -> Sscd:
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+        arch = SscdArch(**json.loads(metadata["knobs"]))
+        tensors = load_file(path)
+    except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
+        raise _not_sscd(path, f"{type(error).__name__}: {error}") from error
+    return _fill(arch, tensors, path)
+
+
+def _load_state_dict(path: Path) -> Sscd:
+    try:
+        tensors = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # junk makes torch's restricted unpickler fail in any way
+        found = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise _not_sscd(path, found) from error
+    if not isinstance(tensors, dict):
+        raise _not_sscd(path, f"a {type(tensors).__name__}")
+    tensors = {
+        name.removeprefix("module.").removeprefix("backbone."): value
+        for name, value in tensors.items()
+    }
+    return _fill(_guess_arch(tensors, path), tensors, path)
+
+
+def _guess_arch(tensors: dict[str, Tensor], path: Path) -> SscdArch:
+    """Trunk, width and dim from the names and shapes of a state dict."""
+    if not {"conv1.weight", "fc.weight"} <= tensors.keys():
+        raise _not_sscd(path, "a state dict without conv1.weight and fc.weight")
+    return SscdArch(
+        trunk="resnet50" if "layer1.0.conv3.weight" in tensors else "resnet18",
+        width=tensors["conv1.weight"].shape[0],
+        dim=tensors["fc.weight"].shape[0],
+    )
+
+
+def _fill(arch: SscdArch, tensors: dict[str, Tensor], path: Path) -> Sscd:
+    with torch.device("meta"):
+        model = Sscd(arch)
+    try:
+        model.load_state_dict(tensors, strict=True, assign=True)
+    except RuntimeError as error:
+        raise _not_sscd(path, " ".join(str(error).split())[:300]) from error
+    return model
+
+
+def _not_sscd(path: Path, found: str) -> InputError:
+    return InputError(
+        path,
+        expected="SSCD weights (ResNet-18 or -50 with a linear projection)",
+        found=found,
+        fix="name weights of train_sscd.py, or the authors' torchvision or TorchScript file",
+    )
