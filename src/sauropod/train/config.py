@@ -74,6 +74,8 @@ class Crops:
     """Local crops per image."""
     blur_mode: Literal["released", "paper"] = "released"
     """Blur probabilities as the released models were trained (inverted), or as the paper says."""
+    engine: Literal["pillow", "cv2"] = "pillow"
+    """Resampling and colour: torchvision's results exactly, or several times faster and near."""
 
 
 @dataclass(frozen=True, kw_only=True)

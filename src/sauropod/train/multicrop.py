@@ -1,0 +1,120 @@
+"""From images to one rank's batch of a step: views, masks, ids.
+
+Shapes: B images of the step over all ranks, b of this rank, L local crops per image, S and s sides
+of global and local crops, N patches of a global crop. Crops are crop-major (see `batch`).
+"""
+
+import dataclasses
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from sauropod.errors import InputError
+from sauropod.train import augment
+from sauropod.train.batch import Batch
+from sauropod.train.config import Crops, Objective
+from sauropod.train.data import Loaded, Samples
+from sauropod.train.masking import sample_masks
+from sauropod.train.randomness import Purpose, keyed
+
+
+@dataclass(frozen=True)
+class Views:
+    """A batch whose crops are still uint8 (C, S, S, 3): a quarter of the bytes to move."""
+
+    batch: Batch
+
+    def to(self, device: torch.device) -> Batch:
+        """The batch on `device`, with crops (C, 3, S, S) float32, normalised there."""
+        moved = self.batch.to(device)
+        return dataclasses.replace(
+            moved,
+            global_crops=augment.normalise(moved.global_crops.movedim(-1, 1)).contiguous(),
+            local_crops=augment.normalise(moved.local_crops.movedim(-1, 1)).contiguous(),
+        )
+
+    def pin_memory(self) -> "Views":
+        """The same in pinned memory (the name PyTorch's data loader looks for)."""
+        return Views(self.batch.pin_memory())
+
+
+class MultiCrop:
+    """This rank's data of any step: a pure function of the step."""
+
+    def __init__(
+        self,
+        samples: Samples,
+        *,
+        crops: Crops,
+        objective: Objective,
+        patch_size: int,
+        batch_size: int,
+        seed: int,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        """Keep what every step needs.
+
+        Args:
+            samples: Images by position.
+            crops: Sizes and numbers of the crops.
+            objective: Probability and ratio of masks.
+            patch_size: Side of a patch, pixels; divides the crops' sides.
+            batch_size: B; a multiple of `world_size`.
+            seed: Seed of views and masks.
+            rank: This rank.
+            world_size: Ranks.
+
+        Raises:
+            InputError: A size that does not divide.
+        """
+        for name, side in (("global_size", crops.global_size), ("local_size", crops.local_size)):
+            _check_divides(f"crops.{name}", side, patch_size, "the patch size")
+        _check_divides("optim.batch_size", batch_size, world_size, "the number of ranks")
+        self.samples, self.crops, self.objective = samples, crops, objective
+        self.batch_size, self.seed = batch_size, seed
+        self.num_images = batch_size // world_size
+        self.first = rank * self.num_images
+        self.grid = (crops.global_size // patch_size,) * 2
+
+    def __call__(self, step: int) -> Loaded:
+        """Decode, cut and mask the step's images."""
+        positions = step * self.batch_size + self.first + np.arange(self.num_images)
+        drawn = self.samples.images(positions)
+        crops, B = self.crops, self.num_images
+        S, s = crops.global_size, crops.local_size
+        global_crops = np.empty((2, B, S, S, 3), np.uint8)
+        local_crops = np.empty((crops.num_local, B, s, s, 3), np.uint8)
+        for i, (position, image) in enumerate(zip(positions.tolist(), drawn.images, strict=True)):
+            generator = keyed(self.seed, purpose=Purpose.VIEWS, counter=position)
+            global_crops[:, i], local_crops[:, i] = augment.views(image, generator, crops=crops)
+        batch = Batch.make(
+            global_crops=torch.from_numpy(global_crops).flatten(0, 1),
+            local_crops=torch.from_numpy(local_crops).flatten(0, 1),
+            masks=torch.from_numpy(self._masks(step)),
+            image_ids=torch.from_numpy(drawn.image_ids),
+        )
+        return Loaded(Views(batch), num_images=B, replaced=drawn.replaced)
+
+    def _masks(self, step: int) -> np.ndarray:
+        """(2 * b, N) bool: this rank's share of the masks of all 2 * B global crops."""
+        mine = self.first + np.arange(self.num_images)
+        return sample_masks(
+            (self.seed, int(Purpose.MASKS), step),
+            crops=np.concatenate([mine, self.batch_size + mine]).tolist(),
+            num_crops=2 * self.batch_size,
+            grid=self.grid,
+            probability=self.objective.mask_probability,
+            ratio=self.objective.mask_ratio,
+        )
+
+
+def _check_divides(knob: str, value: int, divisor: int, what: str) -> None:
+    if value % divisor:
+        raise InputError(
+            knob,
+            expected=f"a multiple of {what}, {divisor}",
+            found=str(value),
+            fix=f"use {value - value % divisor or divisor}",
+        )
