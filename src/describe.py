@@ -1,7 +1,7 @@
 """Compute the copy-detection descriptor (SSCD) of every image of a shard.
 
     python src/describe.py --images results/screen/crawl-00000.parquet \\
-        --tar results/screen/crawl-00000.tar --sscd weights/sscd_disc_mixup.torchscript.pt \\
+        --sscd weights/sscd_disc_mixup.torchscript.pt --shard crawl-00000 \\
         --out results/describe/crawl-00000.parquet \\
         --summary results/describe/crawl-00000.summary.parquet
 """
@@ -20,8 +20,8 @@ from sauropod.models import sscd as network
 
 def main(
     images: Path,
-    tar: Path,
     sscd: Path,
+    shard: str,
     out: Path,
     summary: Path,
     knobs: Knobs[Describe],
@@ -33,9 +33,9 @@ def main(
 
     Args:
         images: The shard's table of images (IMAGES); rows with status ok are described.
-        tar: The shard's tar.
         sscd: Weights of the descriptor network: .safetensors of train_sscd, a torchvision-layout
             .pt, or a TorchScript file.
+        shard: The shard's name, for the summary.
         out: Table to write (DESCRIPTORS).
         summary: Table to write (SUMMARY).
         device: Where the network runs; changes only speed.
@@ -47,15 +47,14 @@ def main(
     place = torch.device(device)
     found, dropped = descriptors.describe_shard(
         table,
-        tar,
         model=network.load(sscd, device=place),
         knobs=knobs,
         device=place,
         batch_size=batch_size,
         num_threads=num_threads,
     )
-    made_by = io.stamp("describe", knobs=knobs, inputs=[images, tar, sscd])
-    rows = schema.summary("describe", out.stem, kept=found.height, dropped=dropped)
+    made_by = io.stamp("describe", knobs=knobs, inputs=[images, sscd])
+    rows = schema.summary("describe", shard, kept=found.height, dropped=dropped)
     schema.write(rows, summary, schema.SUMMARY, made_by=made_by)
     schema.write(found, out, schema.DESCRIPTORS, made_by=made_by)
 

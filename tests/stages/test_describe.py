@@ -28,19 +28,29 @@ def inputs(tmp_path: Path) -> dict[str, Path]:
             Image.fromarray(pixels).save(buffer, "PNG")
             data = buffer.getvalue() if i != 1 else b"junk"
             offset = tar.add(f"{i}.png", data)
-            rows.append({"image_id": i, "status": "ok", "offset": offset, "num_bytes": len(data)})
+            rows.append(
+                {
+                    "image_id": i,
+                    "status": "ok",
+                    "tar": str(tmp_path / "s.tar"),
+                    "offset": offset,
+                    "num_bytes": len(data),
+                }
+            )
     images = pl.DataFrame(rows, schema=dict(schema.IMAGES.columns))
     made_by = io.stamp("ingest", knobs={}, inputs=[])
     schema.write(images, tmp_path / "s.parquet", schema.IMAGES, made_by=made_by)
     arch = SscdArch(trunk="resnet18", width=8, dim=16)
     sscd.save(sscd.create(arch, seed=0), tmp_path / "w.safetensors")
-    names = {"images": "s.parquet", "tar": "s.tar", "sscd": "w.safetensors"}
+    names = {"images": "s.parquet", "sscd": "w.safetensors"}
     return {flag: tmp_path / name for flag, name in names.items()}
 
 
 def test_describes_and_counts(tmp_path: Path, inputs: dict[str, Path]) -> None:
     out, summary = tmp_path / "out/crawl-00000.parquet", tmp_path / "out/summary.parquet"
-    describe.main(**inputs, out=out, summary=summary, knobs=Describe(resolution=32))
+    describe.main(
+        **inputs, shard="crawl-00000", out=out, summary=summary, knobs=Describe(resolution=32)
+    )
     found = schema.read(out, schema.DESCRIPTORS)
     assert found["image_id"].to_list() == [0, 2]
     assert schema.vectors(found, "descriptor").shape == (2, 16)
@@ -58,7 +68,7 @@ def test_help() -> None:
 
 def test_bad_input_is_one_sentence(tmp_path: Path, inputs: dict[str, Path]) -> None:
     inputs["sscd"].write_bytes(b"junk")
-    words = [sys.executable, str(SCRIPT), "--out", str(tmp_path / "out/o.parquet")]
+    words = [sys.executable, str(SCRIPT), "--out", str(tmp_path / "out/o.parquet"), "--shard", "x"]
     words += ["--summary", str(tmp_path / "out/s.parquet")]
     for flag, path in inputs.items():
         words += [f"--{flag}", str(path)]

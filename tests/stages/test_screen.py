@@ -31,7 +31,13 @@ def inputs(tmp_path: Path) -> dict[str, Path]:
             buffer = std_io.BytesIO()
             Image.fromarray(pixels).save(buffer, "PNG")
             offset = tar.add(f"{i}.png", buffer.getvalue())
-            row = {"image_id": i, "status": "ok", "offset": offset, "format": "png"}
+            row = {
+                "image_id": i,
+                "status": "ok",
+                "tar": str(tmp_path / "s.tar"),
+                "offset": offset,
+                "format": "png",
+            }
             rows.append(row | {"num_bytes": len(buffer.getvalue())})
     images = pl.DataFrame(rows, schema=dict(schema.IMAGES.columns))
     made_by = io.stamp("ingest", knobs={}, inputs=[])
@@ -47,19 +53,21 @@ def inputs(tmp_path: Path) -> dict[str, Path]:
             net[0].bias[channel] = -20 if channel else -15
     onnx_file.write(nsfw.eval(), tmp_path / "n.onnx", size=32, output="unsafe", metadata={})
     onnx_file.write(faces.eval(), tmp_path / "f.onnx", size=32, output="grid", metadata={})
-    names = {"images": "s.parquet", "tar": "s.tar", "nsfw": "n.onnx", "faces": "f.onnx"}
+    names = {"images": "s.parquet", "nsfw": "n.onnx", "faces": "f.onnx"}
     return {flag: tmp_path / name for flag, name in names.items()}
 
 
 def outputs(folder: Path) -> dict[str, Path]:
-    names = {"out": "crawl-00000.parquet", "out_tar": "t.tar"}
+    names = {"out": "a.parquet", "out_tar": "t.tar"}
     names |= {"screened": "c.parquet", "summary": "d.parquet"}
     return {flag: folder / "out" / name for flag, name in names.items()}
 
 
 def test_rows_add_up(tmp_path: Path, inputs: dict[str, Path]) -> None:
     out = outputs(tmp_path)
-    screen.main(**inputs, **out, knobs=Screen(faces_format="grid", nsfw_threshold=0.9))
+    screen.main(
+        **inputs, **out, shard="crawl-00000", knobs=Screen(faces_format="grid", nsfw_threshold=0.9)
+    )
     images = schema.read(out["out"], schema.IMAGES)
     assert images["status"].to_list() == ["ok", "unsafe", "ok"]
     screened = schema.read(out["screened"], schema.SCREENED)
@@ -81,7 +89,7 @@ def test_help() -> None:
 
 def test_bad_input_is_one_sentence(tmp_path: Path, inputs: dict[str, Path]) -> None:
     inputs["nsfw"].write_bytes(b"junk")
-    words = [sys.executable, str(SCRIPT)]
+    words = [sys.executable, str(SCRIPT), "--shard", "crawl-00000"]
     for flag, path in (inputs | outputs(tmp_path)).items():
         words += [f"--{flag.replace('_', '-')}", str(path)]
     done = subprocess.run(words, capture_output=True, text=True, check=False)

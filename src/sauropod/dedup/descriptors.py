@@ -66,7 +66,6 @@ def describe_pixels(model: nn.Module, pixels: list[np.ndarray], *, device: torch
 
 def describe_shard(
     table: pl.DataFrame,
-    tar: Path,
     *,
     model: nn.Module,
     knobs: Describe,
@@ -78,7 +77,6 @@ def describe_shard(
 
     Args:
         table: IMAGES of a shard.
-        tar: The shard's tar; a row's bytes lie at `offset`, `num_bytes`.
         model: Network of `models.sscd`.
         knobs: Resize.
         device: Where the model is.
@@ -88,13 +86,17 @@ def describe_shard(
     Returns:
         DESCRIPTORS in row order, and the rows that could not be decoded by reason.
     """
-    rows = table.filter(pl.col("status") == "ok").select("image_id", "offset", "num_bytes").rows()
+    rows = (
+        table.filter(pl.col("status") == "ok")
+        .select("image_id", "tar", "offset", "num_bytes")
+        .rows()
+    )
     ids: list[int] = []
     parts: list[np.ndarray] = []
     dropped: dict[str, int] = {}
     with ThreadPoolExecutor(num_threads) as pool:
         for batch in _batches(rows, batch_size):
-            data = [io.read_range(tar, offset=o, num_bytes=n) for _, o, n in batch]
+            data = [io.read_range(Path(t), offset=o, num_bytes=n) for _, t, o, n in batch]
             decoded = list(pool.map(lambda d: _input(d, knobs), data))
             for pixels in decoded:
                 if isinstance(pixels, str):

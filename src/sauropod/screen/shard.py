@@ -52,7 +52,6 @@ class Screened:
 
 def screen_shard(
     table: pl.DataFrame,
-    tar: Path,
     *,
     out_tar: Path,
     nsfw: detectors.Network,
@@ -65,7 +64,6 @@ def screen_shard(
 
     Args:
         table: IMAGES of the shard; rows with another status pass through unchanged.
-        tar: The shard's tar; a row's bytes lie at `offset`, `num_bytes`.
         out_tar: Tar to write, members in row order.
         nsfw: Unsafe detector.
         faces: Face detector.
@@ -86,7 +84,9 @@ def screen_shard(
             batches, total=len(todo), label="screen", unit="images", weight=batch_size
         ):
             data = [
-                io.read_range(tar, offset=rows[i]["offset"], num_bytes=rows[i]["num_bytes"])
+                io.read_range(
+                    Path(rows[i]["tar"]), offset=rows[i]["offset"], num_bytes=rows[i]["num_bytes"]
+                )
                 for i in batch
             ]
             judged = screen_batch(data, nsfw=nsfw, faces=faces, knobs=knobs, pool=pool)

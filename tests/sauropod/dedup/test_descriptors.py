@@ -42,6 +42,7 @@ def test_normalise_by_hand() -> None:
 def shard(folder: Path) -> pl.DataFrame:
     rng = np.random.default_rng(0)
     rows = []
+    name = str(folder / "s.tar")
     with io.TarWriter(folder / "s.tar") as tar:
         for i, size in enumerate([(40, 30), (30, 40), (40, 30), None, (64, 64)]):
             buffer = std_io.BytesIO(b"junk")
@@ -50,15 +51,22 @@ def shard(folder: Path) -> pl.DataFrame:
                 Image.fromarray(pixels).save(buffer, "PNG")
             data = buffer.getvalue()
             offset = tar.add(f"{i}.png", data)
-            rows.append({"image_id": i, "status": "ok", "offset": offset, "num_bytes": len(data)})
+            rows.append(
+                {
+                    "image_id": i,
+                    "status": "ok",
+                    "tar": name,
+                    "offset": offset,
+                    "num_bytes": len(data),
+                }
+            )
     rows.insert(1, {"image_id": 77, "status": "unsafe"})
     return pl.DataFrame(rows, schema=dict(schema.IMAGES.columns))
 
 
-def described(table: pl.DataFrame, folder: Path, **knobs: object) -> tuple[pl.DataFrame, dict]:
+def described(table: pl.DataFrame, **knobs: object) -> tuple[pl.DataFrame, dict]:
     return descriptors.describe_shard(
         table,
-        folder / "s.tar",
         model=MODEL,
         knobs=Describe(resolution=32, **{"resize": "short", **knobs}),
         device=torch.device("cpu"),
@@ -70,7 +78,7 @@ def described(table: pl.DataFrame, folder: Path, **knobs: object) -> tuple[pl.Da
 @pytest.mark.parametrize("mode", ["short", "square"])
 def test_shard(tmp_path: Path, mode: str) -> None:
     table = shard(tmp_path)
-    frame, dropped = described(table, tmp_path, resize=mode)
+    frame, dropped = described(table, resize=mode)
     assert frame["image_id"].to_list() == [0, 1, 2, 4]
     assert dropped == {"not_an_image": 1}
     found = schema.vectors(frame, "descriptor").astype(np.float32)
@@ -90,7 +98,7 @@ def test_shard(tmp_path: Path, mode: str) -> None:
 
 def test_nothing_to_describe(tmp_path: Path) -> None:
     table = shard(tmp_path).filter(pl.col("status") != "ok")
-    frame, dropped = described(table, tmp_path)
+    frame, dropped = described(table)
     assert frame.schema == dict(schema.DESCRIPTORS.columns)
     assert frame.is_empty()
     assert dropped == {}

@@ -122,17 +122,23 @@ def test_shard_rows(
 ) -> None:
     kinds = ["plain", "red", "green", "plain", "green"]
     rows = []
+    tar_path = str(tmp_path / "in.tar")
     with io.TarWriter(tmp_path / "in.tar") as tar:
         for i, kind in enumerate(kinds):
             data = encoded(picture(kind))
             offset = tar.add(f"{i}.png", data)
-            row = {"image_id": i, "status": "ok", "offset": offset, "num_bytes": len(data)}
+            row = {
+                "image_id": i,
+                "status": "ok",
+                "tar": tar_path,
+                "offset": offset,
+                "num_bytes": len(data),
+            }
             rows.append(row | {"format": "png", "width": SIDE, "height": SIDE})
     rows.insert(2, {"image_id": 99, "status": "timeout"})
     table = pl.DataFrame(rows, schema=dict(schema.IMAGES.columns))
     result = shard.screen_shard(
         table,
-        tmp_path / "in.tar",
         out_tar=tmp_path / "out.tar",
         nsfw=nsfw,
         faces=faces,
@@ -156,7 +162,6 @@ def test_shard_rows(
     digest = io.sha256_file(tmp_path / "out.tar")
     again = shard.screen_shard(
         table,
-        tmp_path / "in.tar",
         out_tar=tmp_path / "out.tar",
         nsfw=nsfw,
         faces=faces,
