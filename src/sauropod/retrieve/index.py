@@ -18,6 +18,7 @@ import faiss
 import numpy as np
 
 from sauropod.errors import InputError
+from sauropod.retrieve.vectors import Shard
 
 log = logging.getLogger(__name__)
 
@@ -25,9 +26,6 @@ POINTS_PER_LIST = 39
 """Faiss's own minimum of training points per k-means centroid."""
 CHUNK = 65_536
 GPU_MOST_CANDIDATES = 2048
-
-Shard = tuple[np.ndarray, np.ndarray]
-"""Ids (n,) uint64 in ascending order and float16 vectors (n, d)."""
 
 
 @dataclass(frozen=True, kw_only=True)

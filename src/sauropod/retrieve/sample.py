@@ -1,90 +1,110 @@
-"""Random draws keyed by content, so that neither shard count nor file order can change them.
+"""The two ways to retrieve images of the pool for a curated dataset (DINOv2 appendix A.4).
 
-Every row gets a 64-bit key that is a function of its own content and the seed; a sample of size s
-is the s rows with the smallest keys. Such samples can be taken shard by shard and merged. Shapes: n
-rows, d width.
+`by_query` (large datasets) takes each query's N nearest images; an image found by two queries is
+two rows. `by_cluster` (small datasets) draws M images from every k-means cluster of the pool that
+holds enough queries, at most `cap` in all. Shapes: q queries, d width, K clusters, N neighbours.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable
 
 import numpy as np
 import polars as pl
 
+from sauropod.dedup.copies import Collection
+from sauropod.retrieve import index as nearest
+from sauropod.retrieve import kmeans
+from sauropod.retrieve.draw import content_keys, smallest
+from sauropod.retrieve.vectors import Shard
+from sauropod.schema import NEIGHBOURS
 
-def mix(words: np.ndarray) -> np.ndarray:
-    """Spread every bit of uint64 words over all 64 bits (the finaliser of splitmix64)."""
-    words = words.astype(np.uint64)
-    words = (words ^ (words >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    words = (words ^ (words >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return words ^ (words >> np.uint64(31))
-
-
-def content_keys(sha256: pl.Series, *, seed: int, purpose: str) -> np.ndarray:
-    """Keys (n,) uint64 of images from their sha256 (lower-case hex).
-
-    `purpose` separates independent draws of one seed.
-    """
-    words = np.array([int(text[:16], 16) for text in sha256], dtype=np.uint64)
-    return mix(words ^ _salt(seed, purpose, 1)[0])
+BATCH = 65_536
 
 
-def vector_keys(vectors: np.ndarray, *, seed: int, purpose: str) -> np.ndarray:
-    """Keys (n,) uint64 of (n, d) float16 vectors from their own bytes (multiply, add, mix)."""
-    words = np.ascontiguousarray(vectors).view(np.uint16)
-    odd = _salt(seed, purpose, words.shape[1]) | np.uint64(1)
-    keys = np.zeros(len(vectors), np.uint64)
-    for start in range(0, len(vectors), 4096):
-        chunk = words[start : start + 4096].astype(np.uint64) * odd
-        keys[start : start + 4096] = chunk.sum(axis=1, dtype=np.uint64)
-    return mix(keys)
-
-
-def _salt(seed: int, purpose: str, count: int) -> np.ndarray:
-    key = [seed, *purpose.encode()]
-    generator = np.random.Generator(np.random.Philox(np.random.SeedSequence(key)))
-    return generator.integers(0, 2**64, size=count, dtype=np.uint64)
-
-
-def smallest(keys: np.ndarray, size: int) -> np.ndarray:
-    """Positions of the `size` smallest keys (all of them when there are fewer), in order of key."""
-    if size < len(keys):
-        chosen = np.argpartition(keys, size - 1)[:size] if size else np.empty(0, np.int64)
-        # argpartition may cut a run of equal keys anywhere: keep the earliest positions of the run.
-        if size:
-            limit = keys[chosen].max()
-            below = np.flatnonzero(keys < limit)
-            chosen = np.concatenate([below, np.flatnonzero(keys == limit)[: size - len(below)]])
-    else:
-        chosen = np.arange(len(keys))
-    return chosen[np.argsort(keys[chosen], kind="stable")]
-
-
-def sample_vectors(
-    shards: Iterable[np.ndarray], *, size: int, seed: int, purpose: str
-) -> np.ndarray:
-    """A sample of at most `size` distinct vectors over all shards, in order of key.
-
-    Args:
-        shards: (n, d) arrays of one dtype, read one at a time.
-        size: rows wanted; fewer come back when there are fewer distinct vectors.
-        seed: the draw.
-        purpose: separates draws of the same seed.
+def by_query(
+    queries: Shard, pool: Collection, *, dataset: str, per_query: int, over_fetch: int
+) -> pl.DataFrame:
+    """Find the `per_query` images of the pool nearest to each query by exact cosine.
 
     Returns:
-        (min(size, distinct), d) array of the input dtype, the same whatever the split into shards.
+        NEIGHBOURS by query id and rank (1 is the nearest), `cluster` null. Rows = queries times
+        `per_query` unless the pool is smaller.
     """
-    kept_vectors: np.ndarray | None = None
-    kept_keys = np.empty(0, np.uint64)
-    for vectors in shards:
-        keys = vector_keys(vectors, seed=seed, purpose=purpose)
-        if len(kept_keys) == size and size:
-            hopeful = keys < kept_keys[-1]
-            vectors, keys = vectors[hopeful], keys[hopeful]
-        both = np.concatenate([kept_keys, keys])
-        _, first = np.unique(both, return_index=True)  # sorted by key, equal vectors once
-        chosen = first[:size]
-        stacked = vectors if kept_vectors is None else np.concatenate([kept_vectors, vectors])
-        kept_vectors, kept_keys = stacked[chosen], both[chosen]
-    if kept_vectors is None:
-        return np.empty((0, 0), np.float16)
-    return kept_vectors
+    ids, vectors = queries
+    proposed = nearest.candidates(pool.index, vectors, count=per_query * over_fetch)
+    similarities = nearest.exact_similarities(vectors, proposed, pool.stored, origin=pool.origin)
+    found, best = nearest.nearest(proposed, similarities, count=per_query)
+    rows, columns = np.nonzero(found >= 0)
+    return _neighbours(
+        image_id=found[rows, columns].astype(np.uint64),
+        query_dataset=dataset,
+        query_id=ids[rows],
+        rank=(columns + 1).astype(np.uint32),
+        similarity=best[rows, columns],
+    )
+
+
+def query_clusters(vectors: np.ndarray, centroids: np.ndarray, *, min_queries: int) -> np.ndarray:
+    """Clusters that hold at least `min_queries` of the (q, d) queries, ascending, int64."""
+    labels, _ = kmeans.assign(vectors, centroids)
+    sizes = np.bincount(labels, minlength=len(centroids))
+    return np.flatnonzero(sizes >= min_queries)
+
+
+def by_cluster(
+    members: pl.DataFrame,
+    *,
+    dataset: str,
+    per_cluster: int,
+    cap: int,
+    seed: int,
+    sha256: Callable[[np.ndarray], pl.Series],
+) -> tuple[pl.DataFrame, int]:
+    """Draw images from the clusters hit by a dataset's queries.
+
+    The draw is keyed by each image's sha256 and the seed: neither sharding nor other datasets
+    change it.
+
+    Args:
+        members: CLUSTERS rows of those clusters.
+        dataset: Name of the curated dataset.
+        per_cluster: M; a smaller cluster gives all it has.
+        cap: Most rows in all; beyond it a second keyed draw thins the first evenly.
+        seed: The draw.
+        sha256: Gives the sha256 of some image ids, in their order.
+
+    Returns:
+        NEIGHBOURS by cluster and rank (order of the draw, 1 first), `query_id` and `similarity`
+        null; and the number of rows before the cap.
+    """
+    hashes = sha256(members["image_id"].to_numpy())
+    keyed = members.select("image_id", "cluster").with_columns(
+        key=pl.Series(content_keys(hashes, seed=seed, purpose="cluster")),
+        thin=pl.Series(content_keys(hashes, seed=seed, purpose=f"cap {dataset}")),
+        sha256=hashes,
+    )
+    keyed = keyed.sort("cluster", "key", "sha256", "image_id")
+    keyed = keyed.with_columns(rank=pl.int_range(1, pl.len() + 1, dtype=pl.UInt32).over("cluster"))
+    drawn = keyed.filter(pl.col("rank") <= per_cluster)
+    kept = drawn[np.sort(smallest(drawn["thin"].to_numpy(), cap))]
+    rows = _neighbours(
+        image_id=kept["image_id"],
+        query_dataset=dataset,
+        query_id=None,
+        rank=kept["rank"],
+        similarity=None,
+        cluster=kept["cluster"],
+    )
+    return rows, drawn.height
+
+
+def _neighbours(**columns: object) -> pl.DataFrame:
+    """Make NEIGHBOURS rows; a missing column is null, a scalar is repeated."""
+    frame = pl.DataFrame({"image_id": pl.Series(columns.pop("image_id"), dtype=pl.UInt64)})
+    filled = {
+        name: pl.lit(columns.get(name), dtype=kind)
+        if columns.get(name) is None or isinstance(columns[name], str)
+        else pl.Series(columns[name], dtype=kind)
+        for name, kind in NEIGHBOURS.columns.items()
+        if name != "image_id"
+    }
+    return frame.with_columns(**filled).select(list(NEIGHBOURS.columns))
