@@ -4,7 +4,7 @@ Source: DINOv2 section 3 and appendix A (64 nearest neighbours by cosine of SSCD
 Shapes: q queries, d width, k neighbours.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import faiss
@@ -35,13 +35,17 @@ class Search:
     threshold: float
 
 
-def edges(queries: Shard, collection: Collection, search: Search) -> pl.DataFrame:
+def edges(
+    queries: Shard, collection: Collection, search: Search, *, complete: bool = False
+) -> pl.DataFrame:
     """Find each query's nearest neighbours above the threshold.
 
     Args:
         queries: Ids and vectors of one shard.
         collection: Where to look; a query that is in it does not find itself.
         search: `neighbours` most similar, cosine strictly above `threshold`.
+        complete: Search on with twice the neighbours while the last one is above the threshold:
+            a reference with more copies in the pool than `neighbours` must not leak any.
 
     Returns:
         EDGES rows, one per query and neighbour, by query id and falling similarity. A pair of
@@ -49,8 +53,10 @@ def edges(queries: Shard, collection: Collection, search: Search) -> pl.DataFram
     """
     ids, vectors = queries
     found, similarities = _neighbours(ids, vectors, collection, search)
-    rows, columns = np.nonzero(similarities > search.threshold)
-    return pl.DataFrame(
+    near = similarities > search.threshold
+    full = near.all(axis=1) & complete & (search.neighbours < collection.index.ntotal)
+    rows, columns = np.nonzero(near & ~full[:, None])
+    frame = pl.DataFrame(
         {
             "image_id": ids[rows],
             "neighbour_id": found[rows, columns].astype(np.uint64),
@@ -58,6 +64,12 @@ def edges(queries: Shard, collection: Collection, search: Search) -> pl.DataFram
         },
         schema=dict(EDGES.columns),
     )
+    if not full.any():
+        return frame
+    wider = replace(search, neighbours=2 * search.neighbours)
+    rest = edges((ids[full], vectors[full]), collection, wider, complete=True)
+    order = ["image_id", "similarity", "neighbour_id"]
+    return pl.concat([frame, rest]).sort(order, descending=[False, True, False])
 
 
 def audit(

@@ -4,15 +4,19 @@ Source: DINOv2 section 3 names the hash; MetaCLIP appendix A.2 defines it (featu
 similarity-search model, PCA to 64 dimensions, sign). Shapes: n images, d feature dimensions.
 """
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 from PIL import Image
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from sauropod.errors import InputError
+from sauropod.images import ImageError, decode
+from sauropod.io import read_range
 
 BITS = 64
 THUMBNAIL_SIDE = 32
@@ -35,7 +39,13 @@ def fit(features: np.ndarray) -> Projection:
     machine.
     """
     count, width = features.shape
-    assert count > BITS <= width, "a 64-bit PCA hash needs more than 64 samples of 64 dimensions"
+    if count <= BITS or width < BITS:
+        raise InputError(
+            "hash.sample",
+            expected=f"more than {BITS} distinct images with features of at least {BITS} values",
+            found=f"{count} of {width}",
+            fix="give a larger pool (or a wider descriptor)",
+        )
     mean = features.mean(axis=0, dtype=np.float64)
     covariance = np.zeros((width, width))
     for start in range(0, count, CHUNK):
@@ -48,10 +58,21 @@ def fit(features: np.ndarray) -> Projection:
     return Projection(mean=mean, components=np.ascontiguousarray(components * signs))
 
 
-def project(features: np.ndarray, projection: Projection) -> np.ndarray:
-    """Hash (n, d) features: (n,) uint64, bit i (value 2**i) set when component i is positive."""
+def project(features: np.ndarray, projection: Projection, *, origin: Path) -> np.ndarray:
+    """Hash (n, d) features: (n,) uint64, bit i (value 2**i) set when component i is positive.
+
+    Raises:
+        InputError: the artefact (`origin`) was fitted on features of another width.
+    """
     if len(features) == 0:
         return np.empty(0, np.uint64)
+    if features.shape[1] != len(projection.mean):
+        raise InputError(
+            origin,
+            expected=f"a PCA of {features.shape[1]} dimensions",
+            found=str(len(projection.mean)),
+            fix="fit it again on these features",
+        )
     parts = []
     for start in range(0, len(features), CHUNK):
         centred = features[start : start + CHUNK].astype(np.float64) - projection.mean
@@ -110,3 +131,26 @@ def load(path: Path) -> Projection:
             fix=fix,
         )
     return Projection(mean=mean, components=tensors["components"])
+
+
+def pixel_shard(images: pl.DataFrame) -> tuple[np.ndarray, np.ndarray, dict[str, int]]:
+    """Pixel features of a shard's images with status ok, read from their tars.
+
+    Returns:
+        Ids (n,) uint64, features (n, 1024) float16, and the rows that could not be decoded by
+        reason.
+    """
+    usable = images.filter(pl.col("status") == "ok")
+    ids, features, dropped = [], [], Counter[str]()
+    rows = usable.select("image_id", "tar", "offset", "num_bytes").iter_rows()
+    for image_id, tar, offset, num_bytes in rows:
+        data = read_range(Path(tar), offset=offset, num_bytes=num_bytes)
+        try:
+            image = decode(data, draft=THUMBNAIL_SIDE)
+        except ImageError as error:
+            dropped[error.status] += 1
+            continue
+        ids.append(image_id)
+        features.append(pixel_features(image).astype(np.float16))
+    stacked = np.stack(features) if features else np.empty((0, THUMBNAIL_SIDE**2), np.float16)
+    return np.array(ids, np.uint64), stacked, dict(dropped)

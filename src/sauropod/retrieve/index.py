@@ -38,6 +38,11 @@ class Training:
     seed: int = 0
 
 
+def on_gpu() -> bool:
+    """Whether this Faiss can search on a GPU of this machine."""
+    return hasattr(faiss, "index_cpu_to_all_gpus") and faiss.get_num_gpus() > 0
+
+
 def unit(vectors: np.ndarray) -> np.ndarray:
     """(n, d) vectors as float32 of length one; zero rows stay zero."""
     wide = vectors.astype(np.float32)
@@ -110,9 +115,8 @@ def candidates(index: faiss.Index, queries: np.ndarray, *, count: int) -> np.nda
     count = min(count, index.ntotal)
     if count == 0 or len(queries) == 0:
         return np.full((len(queries), count), -1, np.int64)
-    if hasattr(faiss, "index_cpu_to_all_gpus") and faiss.get_num_gpus() > 0:
+    if on_gpu() and count <= GPU_MOST_CANDIDATES:
         index = faiss.index_cpu_to_all_gpus(index)
-        count = min(count, GPU_MOST_CANDIDATES)
     found = [
         index.search(unit(queries[start : start + CHUNK]), count)[1]
         for start in range(0, len(queries), CHUNK)

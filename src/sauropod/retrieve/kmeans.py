@@ -16,6 +16,7 @@ from safetensors.numpy import save_file
 from sauropod.io import replacing
 from sauropod.progress import track
 from sauropod.retrieve.draw import vector_keys
+from sauropod.retrieve.index import on_gpu
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +71,7 @@ def assign(vectors: np.ndarray, centroids: np.ndarray) -> tuple[np.ndarray, np.n
     """
     index = faiss.IndexFlatL2(centroids.shape[1])
     index.add(centroids)
-    if hasattr(faiss, "index_cpu_to_all_gpus") and faiss.get_num_gpus() > 0:
+    if on_gpu():
         index = faiss.index_cpu_to_all_gpus(index)
     labels = np.empty(len(vectors), np.int64)
     distances = np.empty(len(vectors), np.float32)

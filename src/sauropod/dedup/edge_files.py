@@ -1,0 +1,40 @@
+"""EDGES on disk as a re-readable series of chunks, and the references among their queries."""
+
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from sauropod import schema
+from sauropod.shards import collections_of
+
+
+class EdgeFiles:
+    """Files of EDGES; iterating reads one at a time."""
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        """Check every file's schema.
+
+        Raises:
+            InputError: a file is missing or is no table EDGES.
+        """
+        for path in paths:
+            schema.check(path, schema.EDGES)
+        self.paths = paths
+
+    def __iter__(self) -> Iterator[pl.DataFrame]:
+        """Yield the edges of every file."""
+        for path in self.paths:
+            yield schema.read(path, schema.EDGES)
+
+    def references(self, collections: Collection[str]) -> np.ndarray:
+        """Ids of the queries that belong to some collections, ascending, uint64.
+
+        A reference without an edge is not listed: it overlaps nothing.
+        """
+        found = [np.empty(0, np.uint64)]
+        for edges in self:
+            ids = edges["image_id"].unique().to_numpy()
+            found.append(ids[np.isin(collections_of(ids), list(collections))])
+        return np.unique(np.concatenate(found))
