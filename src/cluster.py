@@ -1,7 +1,8 @@
 """Cluster the pool's embeddings by k-means.
 
-    python src/cluster.py --embeddings results/embed/crawl-?????.parquet --centroids results/cluster/centroids.safetensors \\
-        --out results/cluster/clusters.parquet --summary results/cluster/summary.parquet --checkpoints checkpoints/cluster
+    python src/cluster.py --embeddings results/embed/crawl-?????.parquet \\
+        --centroids results/cluster/centroids.safetensors --out results/cluster/clusters.parquet \\
+        --summary results/cluster/summary.parquet --checkpoints checkpoints/cluster
 """
 
 from pathlib import Path
@@ -34,9 +35,7 @@ def main(
     for path in embeddings:
         schema.check(path, schema.EMBEDDINGS)
     stored = StoredVectors(embeddings, schema.EMBEDDINGS)
-    sample = sample_vectors(
-        stored.arrays(), size=knobs.sample, seed=knobs.seed, purpose="cluster"
-    )
+    sample = sample_vectors(stored.arrays(), size=knobs.sample, seed=knobs.seed, purpose="cluster")
     means, objectives = kmeans.fit(
         sample,
         num_clusters=knobs.clusters,

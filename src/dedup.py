@@ -1,8 +1,8 @@
 """Keep one image per component of copies, and none that overlaps a reference.
 
-    python src/dedup.py --edges results/link/*-?????.parquet --images results/screen/crawl-?????.parquet \\
-        --duplicates results/hash/duplicates.parquet --out results/dedup/copies.parquet \\
-        --summary results/dedup/summary.parquet
+    python src/dedup.py --edges results/link/*-?????.parquet \\
+        --images results/screen/crawl-?????.parquet --duplicates results/hash/duplicates.parquet \\
+        --out results/dedup/copies.parquet --summary results/dedup/summary.parquet
 """
 
 from pathlib import Path
@@ -12,7 +12,7 @@ from sauropod.cli import Knobs
 from sauropod.config import Dedup
 from sauropod.dedup import relative
 from sauropod.dedup.edge_files import EdgeFiles
-from sauropod.retrieve.manifest import usable
+from sauropod.retrieve.places import usable
 
 
 def main(

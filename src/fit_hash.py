@@ -1,6 +1,7 @@
 """Fit the PCA of the 64-bit hash on a sample of the pool.
 
-    python src/fit_hash.py --descriptors results/describe/crawl-*.parquet --out results/hash/pca.safetensors
+    python src/fit_hash.py --descriptors results/describe/crawl-*.parquet \\
+        --out results/hash/pca.safetensors
 """
 
 from pathlib import Path

@@ -1,7 +1,8 @@
 """Group the pool's images by PCA hash and keep one of each group.
 
-    python src/group_hashes.py --hashes results/hash/crawl-?????.parquet --images results/screen/crawl-?????.parquet \\
-        --out results/hash/duplicates.parquet --summary results/hash/summary.parquet
+    python src/group_hashes.py --hashes results/hash/crawl-?????.parquet \\
+        --images results/screen/crawl-?????.parquet --out results/hash/duplicates.parquet \\
+        --summary results/hash/summary.parquet
 """
 
 from pathlib import Path

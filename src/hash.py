@@ -1,7 +1,8 @@
 """Hash a shard of the pool: the signs of 64 principal components.
 
-    python src/hash.py --descriptors results/describe/crawl-00000.parquet --pca results/hash/pca.safetensors \\
-        --shard crawl-00000 --out results/hash/crawl-00000.parquet \\
+    python src/hash.py --descriptors results/describe/crawl-00000.parquet \\
+        --pca results/hash/pca.safetensors --shard crawl-00000 \\
+        --out results/hash/crawl-00000.parquet \\
         --summary results/hash/crawl-00000.summary.parquet
 """
 

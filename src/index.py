@@ -1,7 +1,7 @@
 """Build the index of the pool's embeddings.
 
-    python src/index.py --embeddings results/embed/crawl-?????.parquet --out results/index/index.faiss \\
-        --summary results/index/summary.parquet
+    python src/index.py --embeddings results/embed/crawl-?????.parquet \\
+        --out results/index/index.faiss --summary results/index/summary.parquet
 """
 
 from pathlib import Path

@@ -1,8 +1,10 @@
 """Find the near copies of a shard's images in the pool.
 
-    python src/link.py --queries results/describe/crawl-00000.parquet --descriptors results/describe/crawl-?????.parquet \\
-        --duplicates results/hash/duplicates.parquet --index results/link/index.faiss --shard crawl-00000 \\
-        --out results/link/crawl-00000.parquet --summary results/link/crawl-00000.summary.parquet
+    python src/link.py --queries results/describe/crawl-00000.parquet \\
+        --descriptors results/describe/crawl-?????.parquet \\
+        --duplicates results/hash/duplicates.parquet --index results/link/index.faiss \\
+        --shard crawl-00000 --out results/link/crawl-00000.parquet \\
+        --summary results/link/crawl-00000.summary.parquet
 """
 
 from pathlib import Path

@@ -1,20 +1,22 @@
 """Assemble the training set: curated images as they are, and retrieved ones.
 
-    python src/manifest.py --curated results/ingest/imagenet22k-?????.parquet --images results/screen/crawl-?????.parquet \\
+    python src/manifest.py --curated results/ingest/imagenet22k-?????.parquet \\
+        --images results/screen/crawl-?????.parquet \\
         --neighbours results/retrieve/imagenet22k.parquet --copies results/dedup/copies.parquet \\
         --out results/manifest/lvd.parquet --uncurated results/manifest/uncurated.parquet \\
-        --summary results/manifest/summary.parquet --recipe imagenet22k:as_is imagenet22k:sample:4
-    python src/manifest.py --curated results/ingest/imagenet22k-?????.parquet --curated-only True --out curated.parquet
+        --summary results/manifest/summary.parquet \\
+        --recipe imagenet22k:as_is imagenet22k:sample:4
+    python src/manifest.py --curated results/ingest/imagenet22k-?????.parquet \\
+        --curated-only True --out curated.parquet
 """
 
 from pathlib import Path
-
-import polars as pl
 
 from sauropod import cli, io, schema
 from sauropod.cli import Knobs
 from sauropod.config import Manifest
 from sauropod.retrieve import manifest
+from sauropod.retrieve.places import usable
 
 
 def main(
@@ -40,20 +42,21 @@ def main(
         summary: Table to write (SUMMARY).
         curated_only: Ignore the recipe and take every curated image as it is.
     """
-    sets = manifest.usable(schema.scan(curated, schema.IMAGES))
-    pool = manifest.usable(schema.scan(images, schema.IMAGES))
+    sets = usable(schema.scan(curated, schema.IMAGES))
+    pool = usable(schema.scan(images, schema.IMAGES))
+    verdicts = schema.read((copies,) if copies else (), schema.COPIES)
     found = schema.read(neighbours, schema.NEIGHBOURS)
     recipe = manifest.every_curated(sets) if curated_only else knobs.recipe
     rows, counts = manifest.assemble(recipe, sets, pool, found, multiplicity=knobs.multiplicity)
-    inputs = [*curated, *images, *neighbours]
-    made_by = io.stamp("manifest", knobs=knobs, inputs=inputs)
     tables = {out: rows}
     if uncurated is not None:
-        kept = manifest.kept_pool(pool, copies)
+        kept = manifest.kept_pool(pool, verdicts)
         tables[uncurated] = manifest.uncurated(kept, size=rows.height, seed=knobs.seed)
-        counts = pl.concat([counts, manifest.uncurated_summary(tables[uncurated], kept)])
+    inputs = [*curated, *images, *neighbours, *([copies] if copies else [])]
+    made_by = io.stamp("manifest", knobs=knobs, inputs=inputs)
     for path, table in tables.items():
         manifest.check(table, path)
+    for path, table in tables.items():
         schema.write(table, path, schema.MANIFEST, made_by=made_by)
     if summary is not None:
         schema.write(counts, summary, schema.SUMMARY, made_by=made_by)

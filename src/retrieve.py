@@ -1,8 +1,10 @@
 """Retrieve images of the pool for one curated dataset.
 
-    python src/retrieve.py --dataset imagenet22k --rows imagenet22k:sample:4 --queries results/embed/imagenet22k-?????.parquet \\
-        --embeddings results/embed/crawl-?????.parquet --images results/screen/crawl-?????.parquet \\
-        --index results/index/index.faiss --centroids results/cluster/centroids.safetensors \\
+    python src/retrieve.py --dataset imagenet22k --rows imagenet22k:sample:4 \\
+        --queries results/embed/imagenet22k-?????.parquet \\
+        --embeddings results/embed/crawl-?????.parquet \\
+        --images results/screen/crawl-?????.parquet --index results/index/index.faiss \\
+        --centroids results/cluster/centroids.safetensors \\
         --clusters results/cluster/clusters.parquet --out results/retrieve/imagenet22k.parquet \\
         --summary results/retrieve/imagenet22k.summary.parquet
 """

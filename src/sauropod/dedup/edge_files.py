@@ -7,7 +7,11 @@ import numpy as np
 import polars as pl
 
 from sauropod import schema
-from sauropod.shards import collections_of
+from sauropod.shards import COLLECTIONS
+from sauropod.shards import Collection as Name
+
+COLLECTION_SHIFT = np.uint64(60)
+"""The top 4 of an image id's 64 bits are its collection (see shards.py)."""
 
 
 class EdgeFiles:
@@ -28,7 +32,7 @@ class EdgeFiles:
         for path in self.paths:
             yield schema.read(path, schema.EDGES)
 
-    def references(self, collections: Collection[str]) -> np.ndarray:
+    def references(self, collections: Collection[Name]) -> np.ndarray:
         """Ids of the queries that belong to some collections, ascending, uint64.
 
         A reference without an edge is not listed: it overlaps nothing.
@@ -36,5 +40,6 @@ class EdgeFiles:
         found = [np.empty(0, np.uint64)]
         for edges in self:
             ids = edges["image_id"].unique().to_numpy()
-            found.append(ids[np.isin(collections_of(ids), list(collections))])
+            names = np.array(COLLECTIONS)[(ids >> COLLECTION_SHIFT).astype(np.int64)]
+            found.append(ids[np.isin(names, list(collections))])
         return np.unique(np.concatenate(found))

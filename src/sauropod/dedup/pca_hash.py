@@ -40,8 +40,9 @@ def fit(features: np.ndarray) -> Projection:
     """
     count, width = features.shape
     if count <= BITS or width < BITS:
+        where = "hash.sample"
         raise InputError(
-            "hash.sample",
+            where,
             expected=f"more than {BITS} distinct images with features of at least {BITS} values",
             found=f"{count} of {width}",
             fix="give a larger pool (or a wider descriptor)",

@@ -68,10 +68,15 @@ def verdicts(
         component, similarity null.
 
     Raises:
-        InputError: a component holds more than `max_component_share` of the pool.
+        InputError: a component holds more than `max_component_share` of the pool, or the
+            duplicates are of another pool.
     """
     hashed = duplicates["image_id"].to_numpy()
     ids = images["image_id"].to_numpy()
+    if not np.isin([*hashed, *duplicates["duplicate_of"]], ids).all():
+        fix = "give the duplicates and the images of the same run"
+        where, expected = "--duplicates", "usable images of the pool"
+        raise InputError(where, expected=expected, found="ids of other images", fix=fix)
     nodes = np.sort(ids[~np.isin(ids, hashed)])
     labels, evidence = _components(nodes, edges, rules.copy_threshold, rules)
     best = ranked(images.filter(pl.col("image_id").is_in(nodes.tolist())))
@@ -90,6 +95,19 @@ def verdicts(
         hashed=pl.Series(np.isin(nodes, duplicates["duplicate_of"].to_numpy())),
     )
     return _rows(frame, overlaps, duplicates)
+
+
+def funnel(copies: pl.DataFrame, duplicates: pl.DataFrame) -> tuple[int, dict[str, int]]:
+    """Count COPIES rows: kept, and dropped by reason with hash duplicates on their own."""
+    dropped = copies.filter(~pl.col("kept"))
+    counts = dict(dropped["reason"].cast(pl.String).value_counts().iter_rows())
+    hashed = duplicates.height
+    reasons = {
+        "hash_duplicate": hashed,
+        "copy": counts.get("copy", 0) - hashed,
+        "eval_overlap": counts.get("eval_overlap", 0),
+    }
+    return copies.height - dropped.height, reasons
 
 
 def _rows(frame: pl.DataFrame, overlaps: pl.DataFrame, duplicates: pl.DataFrame) -> pl.DataFrame:

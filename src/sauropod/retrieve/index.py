@@ -18,7 +18,8 @@ import faiss
 import numpy as np
 
 from sauropod.errors import InputError
-from sauropod.retrieve.vectors import Shard
+from sauropod.retrieve.draw import sample_vectors
+from sauropod.retrieve.vectors import Shard, StoredVectors
 
 log = logging.getLogger(__name__)
 
@@ -30,8 +31,9 @@ GPU_MOST_CANDIDATES = 2048
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """How long the parts of an index are trained; more is slower and a little more accurate."""
+    """What an index is trained on and for how long; more is slower and a little more accurate."""
 
+    sample: int = 1_000_000
     list_iterations: int = 10
     code_iterations: int = 10
     rotation_iterations: int = 10
@@ -48,6 +50,26 @@ def unit(vectors: np.ndarray) -> np.ndarray:
     wide = vectors.astype(np.float32)
     lengths = np.sqrt(np.einsum("nd,nd->n", wide, wide))[:, None]
     return np.divide(wide, lengths, out=np.zeros_like(wide), where=lengths > 0)
+
+
+def build(stored: StoredVectors, *, factory: str, training: Training) -> faiss.Index:
+    """Train an index on a seeded sample of the stored vectors and add them all under their ids.
+
+    Raises:
+        InputError: there is no vector at all, or Faiss does not understand the factory string.
+    """
+    seed = training.seed
+    sample = sample_vectors(stored.arrays(), size=training.sample, seed=seed, purpose="index")
+    if len(sample) == 0:
+        raise InputError(
+            stored.paths[0] if stored.paths else stored.table.name,
+            expected="at least one vector in the pool",
+            found="none",
+            fix="check the pool: every image was dropped by an earlier stage",
+        )
+    index = train(sample, factory=factory, training=training)
+    add(index, stored)
+    return index
 
 
 def train(sample: np.ndarray, *, factory: str, training: Training) -> faiss.Index:

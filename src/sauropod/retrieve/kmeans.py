@@ -10,13 +10,17 @@ from pathlib import Path
 
 import faiss
 import numpy as np
-from safetensors import safe_open
+import polars as pl
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from sauropod.errors import InputError
 from sauropod.io import replacing
 from sauropod.progress import track
 from sauropod.retrieve.draw import vector_keys
 from sauropod.retrieve.index import on_gpu
+from sauropod.retrieve.vectors import StoredVectors
+from sauropod.schema import CLUSTERS
 
 log = logging.getLogger(__name__)
 
@@ -44,8 +48,18 @@ def fit(
     Returns:
         Centroids (K, d) float32, and after each iteration's assignment the sum of squared
         distances to the centroids assigned to.
+
+    Raises:
+        InputError: more clusters than vectors.
     """
-    assert len(vectors) >= num_clusters > 0
+    if not 0 < num_clusters <= len(vectors):
+        where = "cluster.clusters"
+        raise InputError(
+            where,
+            expected=f"1 to {len(vectors)}, the distinct embeddings of the sample",
+            found=str(num_clusters),
+            fix="lower clusters, or give a larger pool or sample",
+        )
     run = _fingerprint(vectors, num_clusters, seed)
     centroids, objectives = _resume(checkpoint, run)
     if centroids is None or len(objectives) > num_iterations:
@@ -82,6 +96,32 @@ def assign(vectors: np.ndarray, centroids: np.ndarray) -> tuple[np.ndarray, np.n
         apart = wide - centroids[labels[part]]
         distances[part] = np.einsum("nd,nd->n", apart, apart)
     return labels, distances
+
+
+def assign_all(stored: StoredVectors, centroids: np.ndarray) -> pl.DataFrame:
+    """Assign every stored vector to its nearest centroid; returns CLUSTERS in the files' order."""
+    columns = dict(CLUSTERS.columns)
+    frames = [pl.DataFrame(schema=columns)]
+    for ids, vectors in stored:
+        labels, distances = assign(vectors, centroids)
+        rows = {"image_id": ids, "cluster": labels.astype(np.uint32), "distance": distances}
+        frames.append(pl.DataFrame(rows, schema=columns))
+    return pl.concat(frames)
+
+
+def load(path: Path) -> np.ndarray:
+    """Read the centroids (K, d) float32 that `save` wrote.
+
+    Raises:
+        InputError: the file is missing or holds no centroids.
+    """
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return file.get_tensor("centroids")
+    except (OSError, SafetensorError) as error:
+        found = str(error).splitlines()[0]
+        fix = "make them with cluster.py"
+        raise InputError(path, expected="centroids", found=found, fix=fix) from error
 
 
 def save(

@@ -5,24 +5,19 @@ however the images were sharded: everything but the place columns (image_id, tar
 and, for images of equal bytes, the choice among their places.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
 
 from sauropod.errors import InputError
 from sauropod.retrieve.draw import content_keys, smallest
-from sauropod.retrieve.recipe import WHERE, Row
-from sauropod.schema import IMAGES, MANIFEST
+from sauropod.retrieve.recipe import WHERE, Row, parse_all
+from sauropod.schema import MANIFEST, summary
 
-NEEDED = ("image_id", "source", "url", "num_bytes", "sha256", "tar", "offset", "status")
 PLACE = ("image_id", "tar", "offset", "num_bytes", "url", "sha256")
 ORDER = ("sha256", "source", "query_dataset", "similarity", "cluster", "query_id", "image_id")
 FALLING = (False, False, False, True, False, False, False)
-
-
-def usable(images: pl.LazyFrame) -> pl.DataFrame:
-    """Columns of IMAGES that a manifest needs, rows with status ok."""
-    return images.filter(pl.col("status") == "ok").select(NEEDED).collect()
 
 
 def as_is(curated: pl.DataFrame, dataset: str) -> pl.DataFrame:
@@ -76,21 +71,50 @@ def uncurated(pool: pl.DataFrame, *, size: int, seed: int) -> pl.DataFrame:
     return _rows(ordered[smallest(keys, size)], source="uncurated", dataset=None)
 
 
-def assemble(parts: list[pl.DataFrame], *, multiplicity: str) -> pl.DataFrame:
-    """Stack manifest rows, reduce them to one per image if asked, and sort them.
+def assemble(
+    texts: Sequence[str],
+    curated: pl.DataFrame,
+    pool: pl.DataFrame,
+    neighbours: pl.DataFrame,
+    *,
+    multiplicity: str,
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Make the manifest of a recipe.
 
     Args:
-        parts: MANIFEST rows.
+        texts: The recipe's rows.
+        curated: Usable IMAGES of the curated sets.
+        pool: Usable IMAGES of the pool.
+        neighbours: NEIGHBOURS of the recipe's retrieving rows.
         multiplicity: "keep" leaves an image that came several ways several times; "once" keeps
-            its first row: as_is before sample before cluster, then the most similar.
+            one row for each sha256: as_is before sample before cluster, then the most similar.
+
+    Returns:
+        MANIFEST, sorted, and SUMMARY: rows kept, and dropped by `multiplicity`.
     """
+    recipe = parse_all(texts, datasets=curated["source"].unique().to_list())
+    parts = [as_is(curated, row.dataset) for row in recipe if row.mode == "as_is"]
+    parts.append(retrieved(neighbours, pool, recipe))
     frame = pl.concat(parts).sort(ORDER, descending=FALLING, nulls_last=True)
+    every = frame.height
     if multiplicity == "once":
         frame = frame.unique("sha256", keep="first", maintain_order=True)
-    return frame
+    dropped = {"again": every - frame.height}
+    return frame, summary("manifest", "lvd", kept=frame.height, dropped=dropped)
 
 
-def write_check(frame: pl.DataFrame, out: Path) -> None:
+def every_curated(curated: pl.DataFrame) -> list[str]:
+    """Recipe that takes every curated dataset as it is."""
+    return [f"{name}:as_is" for name in sorted(curated["source"].unique())]
+
+
+def kept_pool(pool: pl.DataFrame, copies: pl.DataFrame) -> pl.DataFrame:
+    """Images of the pool that deduplication kept."""
+    kept = copies.filter(pl.col("kept")).select("image_id")
+    return pool.join(kept, on="image_id", how="semi")
+
+
+def check(frame: pl.DataFrame, out: Path) -> None:
     """Stop before an empty training set is written.
 
     Raises:
@@ -116,6 +140,3 @@ def _rows(images: pl.DataFrame, *, source: str, dataset: str | None) -> pl.DataF
 def _manifest(frame: pl.DataFrame) -> pl.DataFrame:
     columns = [pl.col(name).cast(kind) for name, kind in MANIFEST.columns.items()]
     return frame.select(columns)
-
-
-assert set(NEEDED) <= set(IMAGES.columns)

@@ -1,0 +1,249 @@
+"""A tiny curation world in tables: a pool with planted copies, a curated set, a benchmark.
+
+The content (vectors, sha256, urls, sizes) is the same however it is sharded; only places differ.
+"""
+
+import hashlib
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import polars as pl
+import pytest
+
+from sauropod import config, schema
+
+WIDTH = 72
+COPIES, TWINS, OVERLAPS, UNIQUE = 20, 10, 6, 150
+MADE_BY = {"stage": "test"}
+LINK = config.Link(factory="Flat", neighbours=8, audit=20)
+
+
+def _unit(values: np.ndarray) -> np.ndarray:
+    return values / np.linalg.norm(values, axis=1, keepdims=True)
+
+
+def _near(rng: np.random.Generator, of: np.ndarray, cosine: float) -> np.ndarray:
+    """Vectors at exactly this cosine from `of`."""
+    noise = rng.standard_normal(of.shape)
+    noise -= (noise * of).sum(1, keepdims=True) * of
+    return cosine * of + np.sqrt(1 - cosine**2) * _unit(noise)
+
+
+@dataclass(frozen=True)
+class World:
+    """Descriptors of the pool by kind, and of the two reference sets."""
+
+    unique: np.ndarray
+    copies: np.ndarray
+    twins: np.ndarray
+    overlaps: np.ndarray
+    benchmark: np.ndarray
+    curated: np.ndarray
+
+    @property
+    def pool(self) -> np.ndarray:
+        return np.concatenate([self.unique, self.copies, self.twins, self.overlaps])
+
+
+@pytest.fixture(scope="session")
+def world() -> World:
+    rng = np.random.default_rng(7)
+    unique = _unit(rng.standard_normal((UNIQUE, WIDTH)))
+    benchmark = _unit(rng.standard_normal((OVERLAPS, WIDTH)))
+    return World(
+        unique=unique,
+        copies=_near(rng, unique[:COPIES], 0.9),
+        twins=unique[COPIES : COPIES + TWINS],
+        overlaps=_near(rng, benchmark, 0.5),
+        benchmark=benchmark,
+        curated=_unit(rng.standard_normal((12, WIDTH))),
+    )
+
+
+def _images(kind: str, ids: np.ndarray, numbers: np.ndarray) -> pl.DataFrame:
+    names = [f"{kind}/{n}" for n in numbers]
+    rows = {
+        "image_id": ids,
+        "source": [kind] * len(ids),
+        "url": [f"http://{name}.jpg" for name in names],
+        "page_url": [None] * len(ids),
+        "domain": [None] * len(ids),
+        "width": 64 + numbers % 5,
+        "height": [64] * len(ids),
+        "format": ["jpeg"] * len(ids),
+        "num_bytes": 1000 + numbers,
+        "sha256": [hashlib.sha256(name.encode()).hexdigest() for name in names],
+        "tar": [f"{kind}.tar"] * len(ids),
+        "offset": 512 * np.arange(len(ids)),
+        "fetched_at": [None] * len(ids),
+        "status": ["ok"] * len(ids),
+    }
+    return pl.DataFrame(rows, schema=dict(schema.IMAGES.columns))
+
+
+def _vectors(ids: np.ndarray, values: np.ndarray, column: str) -> pl.DataFrame:
+    return pl.DataFrame(
+        {"image_id": pl.Series(ids, dtype=pl.UInt64), column: schema.vector_column(values)}
+    )
+
+
+class Run:
+    """The curation chain on a world, split into `num_shards` pool shards."""
+
+    def __init__(self, folder: Path, world: World, num_shards: int) -> None:
+        self.folder = folder
+        self.world = world
+        self.shards = [f"crawl-{i:05d}" for i in range(num_shards)]
+        numbers = np.arange(len(world.pool))
+        for i, name in enumerate(self.shards):
+            part = numbers[i::num_shards]
+            self._write(name, "crawl", i, part, world.pool[part])
+        self._write("set-00000", "set", 1 << 28, np.arange(12), world.curated)
+        self._write("bench-00000", "bench", 2 << 28, np.arange(OVERLAPS), world.benchmark)
+
+    def _write(
+        self, name: str, kind: str, shard: int, numbers: np.ndarray, values: np.ndarray
+    ) -> None:
+        ids = schema.image_ids(shard, len(numbers))
+        tables = {
+            "images": (_images(kind, ids, numbers), schema.IMAGES),
+            "describe": (_vectors(ids, values, "descriptor"), schema.DESCRIPTORS),
+            "embed": (_vectors(ids, values[:, :16], "embedding"), schema.EMBEDDINGS),
+        }
+        for stage, (frame, table) in tables.items():
+            schema.write(frame, self.at(stage, name), table, made_by=MADE_BY)
+
+    def at(self, stage: str, name: str) -> Path:
+        return self.folder / stage / f"{name}.parquet"
+
+    def pool(self, stage: str) -> tuple[Path, ...]:
+        return tuple(self.at(stage, name) for name in self.shards)
+
+    def hash(self) -> None:
+        knobs = config.Hash(sample=500)
+        pca = self.folder / "pca.safetensors"
+        script("fit_hash").main(out=pca, knobs=knobs, descriptors=self.pool("describe"))
+        for name in self.shards:
+            script("hash").main(
+                pca=pca,
+                shard=name,
+                out=self.at("hash", name),
+                summary=self.at("hash_summary", name),
+                knobs=knobs,
+                descriptors=(self.at("describe", name),),
+            )
+        script("group_hashes").main(
+            hashes=self.pool("hash"),
+            images=self.pool("images"),
+            out=self.at("hash", "duplicates"),
+            summary=self.at("hash", "summary"),
+            knobs=knobs,
+        )
+
+    def link(self, knobs: config.Link = LINK) -> None:
+        index = self.folder / "link.faiss"
+        duplicates = self.at("hash", "duplicates")
+        script("link_index").main(
+            descriptors=self.pool("describe"), duplicates=duplicates, out=index, knobs=knobs
+        )
+        for name in [*self.shards, "set-00000", "bench-00000"]:
+            script("link").main(
+                queries=self.at("describe", name),
+                descriptors=self.pool("describe"),
+                duplicates=duplicates,
+                index=index,
+                shard=name,
+                out=self.at("link", name),
+                summary=self.at("link_summary", name),
+                knobs=knobs,
+            )
+
+    def dedup(self, knobs: config.Dedup = config.Dedup()) -> None:  # noqa: B008 - frozen
+        names = [*self.shards, "set-00000", "bench-00000"]
+        script("dedup").main(
+            edges=tuple(self.at("link", name) for name in names),
+            images=self.pool("images"),
+            duplicates=self.at("hash", "duplicates"),
+            out=self.at("dedup", "copies"),
+            summary=self.at("dedup", "summary"),
+            knobs=knobs,
+        )
+
+    def keep(self) -> None:
+        """What embed does: embeddings of kept images only."""
+        copies = schema.read(self.at("dedup", "copies"), schema.COPIES)
+        kept = copies.filter("kept")["image_id"]
+        for path in self.pool("embed"):
+            frame = schema.read(path, schema.EMBEDDINGS)
+            frame = frame.filter(pl.col("image_id").is_in(kept.implode()))
+            schema.write(frame, path, schema.EMBEDDINGS, made_by=MADE_BY)
+
+    def select(self) -> None:
+        index, centroids = self.folder / "index.faiss", self.folder / "centroids.safetensors"
+        script("index").main(
+            embeddings=self.pool("embed"),
+            out=index,
+            summary=self.at("index", "summary"),
+            knobs=config.Index(factory="Flat"),
+        )
+        script("cluster").main(
+            embeddings=self.pool("embed"),
+            centroids=centroids,
+            out=self.at("cluster", "clusters"),
+            summary=self.at("cluster", "summary"),
+            knobs=config.Cluster(clusters=8, iterations=5, sample=100),
+            checkpoints=self.folder / "checkpoints",
+        )
+        script("retrieve").main(
+            dataset="set",
+            rows=("set:sample:3", "set:cluster"),
+            queries=(self.at("embed", "set-00000"),),
+            embeddings=self.pool("embed"),
+            images=self.pool("images"),
+            out=self.at("retrieve", "set"),
+            summary=self.at("retrieve", "summary"),
+            knobs=config.Retrieve(min_queries=2, per_cluster=5, cap=12),
+            index=index,
+            centroids=centroids,
+            clusters=self.at("cluster", "clusters"),
+        )
+
+    def manifest(self) -> None:
+        script("manifest").main(
+            curated=(self.at("images", "set-00000"),),
+            out=self.at("manifest", "lvd"),
+            knobs=config.Manifest(recipe=("set:as_is", "set:sample:3", "set:cluster")),
+            images=self.pool("images"),
+            neighbours=(self.at("retrieve", "set"),),
+            copies=self.at("dedup", "copies"),
+            uncurated=self.at("manifest", "uncurated"),
+            summary=self.at("manifest", "summary"),
+        )
+
+    def all(self) -> "Run":
+        for stage in (self.hash, self.link, self.dedup, self.keep, self.select, self.manifest):
+            stage()
+        return self
+
+
+def script(name: str) -> ModuleType:
+    """Import a stage script; some are named like a builtin."""
+    return importlib.import_module(name)
+
+
+@pytest.fixture(scope="session")
+def make_run(world: World, tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Run]:
+    def make(num_shards: int) -> Run:
+        return Run(tmp_path_factory.mktemp("curation"), world, num_shards)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def curation(make_run: Callable[[int], Run]) -> Run:
+    """The whole chain, run once on three shards."""
+    return make_run(3).all()
