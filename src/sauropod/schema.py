@@ -194,6 +194,36 @@ SUMMARY = Table(
     {"stage": TEXT, "shard": TEXT, "reason": TEXT, "rows": pl.UInt64()},
     key=("stage", "shard", "reason"),
 )
+KINDS = (
+    "original",
+    "near_duplicate",
+    "exact_copy",
+    "benchmark_copy",
+    "curated_copy",
+    "unsafe",
+    "junk",
+    "trap",
+)
+BOX = pl.Struct({name: pl.Float32() for name in ("left", "top", "width", "height")})
+TRUTH = Table(
+    "TRUTH",
+    "What the demo world knows of an image it rendered, or of a link that leads to none (a trap).",
+    {
+        "name": TEXT,  # URL, or path below the world's folder
+        "role": pl.Enum(("pool", "curated", "benchmark", "detector")),
+        "dataset": TEXT,
+        "split": TEXT,
+        "label": TEXT,
+        "kind": pl.Enum(KINDS),
+        "parent": TEXT,  # name of the image this one was copied from
+        "transform": TEXT,
+        "num_faces": pl.UInt16(),
+        "faces": pl.List(BOX),
+        "sha256": TEXT,  # of the bytes as served
+        "status": pl.Enum(STATUS),  # what ingest should say of it
+    },
+    key=("name",),
+)
 TABLES = (
     LINKS,
     IMAGES,
@@ -209,6 +239,7 @@ TABLES = (
     MANIFEST,
     METRICS,
     SUMMARY,
+    TRUTH,
 )
 
 

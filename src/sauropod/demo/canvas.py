@@ -1,8 +1,8 @@
 """Rasterise a scene: outlines become an id map, the id map becomes picture, mask and depth.
 
-H, W below are the canvas: OVERSAMPLE times the picture's size. Every outline that is drawn gets an id
-(at most 255 a scene); colour, meaning, depth and texture are tables over ids, so that picture, mask
-and depth of a scene agree by construction.
+The canvas is OVERSAMPLE times the picture's size. Every outline that is drawn gets an id (at most
+256 a scene); colour, meaning, depth, texture are tables over ids, so that picture, mask and depth
+of a scene agree by construction.
 """
 
 from collections.abc import Callable
@@ -95,7 +95,7 @@ class Canvas:
         self.pen = ImageDraw.Draw(self.ids)
 
     def ink(self, colour: Colour, *, label: int, depth: float = 0.0, gradient: float = 0.0) -> int:
-        """Open an id: colour, semantic label, depth in metres (0 = the ground's), vertical gradient."""
+        """Open an id: colour, label, depth in metres (0 = the ground's), vertical gradient."""
         assert len(self.colours) < 256, "too many outlines in a scene"
         self.colours.append(colour)
         self.labels.append(label)
@@ -149,7 +149,7 @@ def _texture(rgb: np.ndarray, ids: np.ndarray, subject: Painted) -> None:
 
 
 def _relief(ids: np.ndarray, subject: Painted, light: float) -> np.ndarray:
-    """Return brightness (h, w) of the subject's window: its blurred silhouette lit from one side."""
+    """Return brightness (h, w) of a subject's window: its silhouette, blurred, lit from a side."""
     left, top, right, bottom = subject.bounds
     window = ids[top:bottom, left:right]
     inside = (window >= subject.first) & (window <= subject.last)

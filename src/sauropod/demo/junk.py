@@ -18,7 +18,9 @@ def _bytes(colour: Colour) -> tuple[int, int, int]:
     return r, g, b
 
 
-def _sheet(rng: np.random.Generator, size: tuple[int, int]) -> tuple[Image.Image, ImageDraw.ImageDraw]:
+def _sheet(
+    rng: np.random.Generator, size: tuple[int, int]
+) -> tuple[Image.Image, ImageDraw.ImageDraw]:
     image = Image.new("RGB", size, _bytes(pick(rng, (*PAINTS, CREAM, INK))))
     return image, ImageDraw.Draw(image)
 
@@ -64,7 +66,9 @@ def chart(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
     step = size[0] / (bars + 1)
     for k, tall in enumerate(rng.uniform(0.1, 0.85, bars)):
         left = step * (k + 0.6)
-        pen.rectangle((left, size[1] * (0.92 - tall), left + 0.7 * step, size[1] * 0.92), fill=colour)
+        pen.rectangle(
+            (left, size[1] * (0.92 - tall), left + 0.7 * step, size[1] * 0.92), fill=colour
+        )
     pen.line((0.04 * size[0], 0.93 * size[1], 0.97 * size[0], 0.93 * size[1]), fill=_bytes(INK))
     return image
 

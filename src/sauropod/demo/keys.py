@@ -1,4 +1,4 @@
-"""Keyed randomness of the demo world: the same names give the same numbers in any order of drawing."""
+"""Keyed randomness: the same seed and names give the same numbers, in any order of drawing."""
 
 import hashlib
 from collections.abc import Sequence

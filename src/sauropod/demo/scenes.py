@@ -1,7 +1,8 @@
 """Scenes: who stands where, in front of what, seen how; and their rendering with the truth.
 
-A `Subject` is an identity (class, shape, colours, texture), a `Pose` is how it is seen. Class members share
-neither colours nor texture; members of a species share shape and texture; views of an instance share all.
+A `Subject` is an identity (class, shape, colours, texture), a `Pose` is how it is seen. Members of
+a class share neither colours nor texture; members of a species share shape and texture; views of
+an instance share all.
 """
 
 from collections.abc import Callable
@@ -116,7 +117,7 @@ class Subject:
 
 @dataclass(frozen=True)
 class Pose:
-    """How a subject is seen: centre and half size as fractions of the picture, angles in degrees."""
+    """How a subject is seen: centre and half size are fractions of the picture, angles degrees."""
 
     x: float
     y: float

@@ -1,7 +1,7 @@
 """A web server of the demo site: every host by its Host header, misbehaving where it is told to.
 
-`<site>/<host>/<path>` are the files. `<site>/behaviours.json` says, per host, what static files cannot:
-a list of rules `{"path": glob, ...}` of which the first that matches is applied:
+`<site>/<host>/<path>` are the files. `<site>/behaviours.json` says, per host, what static files
+cannot: a list of rules `{"path": glob, ...}` of which the first that matches is applied:
 
     headers   extra response headers                 status    answer with this status and no body
     location  redirect there (with status, or 302)   delay_s   wait before answering
@@ -69,11 +69,11 @@ class _Visitor(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
         """Log nothing: a crawl asks thousands of times."""
 
-    def do_HEAD(self) -> None:  # noqa: N802
+    def do_HEAD(self) -> None:
         """Answer without a body."""
         self._answer(with_body=False)
 
-    def do_GET(self) -> None:  # noqa: N802
+    def do_GET(self) -> None:
         """Answer with a file, or as the rules say."""
         self._answer(with_body=True)
 
