@@ -1,9 +1,11 @@
-# One image per set of copies, none that overlaps a benchmark.
+# One image per set of copies, and none that overlaps a benchmark.
+
 
 rule train_sscd:
     input:
-        images=DAG.expand("results/{stage}/{shard}.parquet", DAG.pool + DAG.curated),
-        tars=DAG.expand("results/{stage}/{shard}.tar", DAG.pool + DAG.curated),
+        images=expand("results/screen/{pool_shard}.parquet", pool_shard=DAG.pool),
+        tars=expand("results/screen/{pool_shard}.tar", pool_shard=DAG.pool),
+        curated=expand("results/ingest/{shard}.parquet", shard=DAG.curated),
     output:
         weights="results/train_sscd/sscd.safetensors",
         log="results/train_sscd/log.parquet",
@@ -13,7 +15,7 @@ rule train_sscd:
         "benchmarks/train_sscd/train_sscd.tsv"
     conda:
         "../envs/gpu.yaml"
-    threads: DAG.train_threads
+    threads: workflow.cores
     params:
         knobs=KNOBS["train_sscd"],
     resources:
@@ -23,8 +25,9 @@ rule train_sscd:
         speed=SPEED.get("train_sscd", ""),
         src=SRC,
     shell:
-        "python {resources.src}/train_sscd.py --images {input.images} --out {output.weights} --log {output.log}"
-        " --checkpoints checkpoints/train_sscd {params.knobs} {resources.speed} 2> {log}"
+        "python {resources.src}/train_sscd.py --images {input.images} {input.curated} --out {output.weights}"
+        " --log {output.log} --checkpoints checkpoints/train_sscd {params.knobs} {resources.speed} 2> {log}"
+
 
 rule describe:
     input:
@@ -48,12 +51,13 @@ rule describe:
         speed=SPEED.get("describe", ""),
         src=SRC,
     shell:
-        "python {resources.src}/describe.py --images {input[0]} --sscd {input.weights} --shard {wildcards.shard}"
+        "python {resources.src}/describe.py --images {input[0]} --tar {input[1]} --sscd {input.weights}"
         " --out {output.descriptors} --summary {output.summary} {params.knobs} {resources.speed} 2> {log}"
+
 
 rule fit_hash:
     input:
-        DAG.expand("results/describe/{shard}.parquet", DAG.pool),
+        expand("results/describe/{pool_shard}.parquet", pool_shard=DAG.pool),
     output:
         "results/hash/pca.safetensors",
     log:
@@ -71,6 +75,7 @@ rule fit_hash:
         src=SRC,
     shell:
         "python {resources.src}/fit_hash.py --descriptors {input} --out {output} {params.knobs} {resources.speed} 2> {log}"
+
 
 rule hash:
     input:
@@ -96,6 +101,7 @@ rule hash:
         "python {resources.src}/hash.py --descriptors {input.descriptors} --pca {input.pca} --shard {wildcards.pool_shard}"
         " --out {output.hashes} --summary {output.summary} {params.knobs} {resources.speed} 2> {log}"
 
+
 rule group_hashes:
     input:
         hashes=expand("results/hash/{pool_shard}.parquet", pool_shard=DAG.pool),
@@ -120,6 +126,7 @@ rule group_hashes:
         "python {resources.src}/group_hashes.py --hashes {input.hashes} --images {input.images}"
         " --out {output.duplicates} --summary {output.summary} {params.knobs} {resources.speed} 2> {log}"
 
+
 rule link_index:
     input:
         descriptors=expand("results/describe/{pool_shard}.parquet", pool_shard=DAG.pool),
@@ -143,6 +150,7 @@ rule link_index:
     shell:
         "python {resources.src}/link_index.py --descriptors {input.descriptors} --duplicates {input.duplicates}"
         " --out {output} {params.knobs} {resources.speed} 2> {log}"
+
 
 rule link:
     input:
@@ -172,9 +180,10 @@ rule link:
         " --duplicates {input.duplicates} --index {input.index} --shard {wildcards.shard}"
         " --out {output.edges} --summary {output.summary} {params.knobs} {resources.speed} 2> {log}"
 
+
 rule dedup:
     input:
-        edges=expand("results/link/{shard}.parquet", shard=DAG.shards),
+        edges=expand("results/link/{shard}.parquet", shard=DAG.searching),
         images=expand("results/screen/{pool_shard}.parquet", pool_shard=DAG.pool),
         duplicates="results/hash/duplicates.parquet",
     output:

@@ -1,5 +1,6 @@
 # Measure every model on every benchmark, and tell the whole story in one HTML file.
 
+
 rule evaluate:
     input:
         backbone=backbone_of,
@@ -13,7 +14,7 @@ rule evaluate:
     conda:
         "../envs/gpu.yaml"
     params:
-        where=evaluate_flags,
+        what=evaluate_flags,
         knobs=evaluate_knobs,
     resources:
         gpu=1,
@@ -22,4 +23,4 @@ rule evaluate:
         speed=SPEED.get("evaluate", ""),
         src=SRC,
     shell:
-        "python {resources.src}/evaluate.py --backbone {input.backbone} {params.where} --out {output} {params.knobs} {resources.speed} 2> {log}"
+        "python {resources.src}/evaluate.py {params.what} --out {output} {params.knobs} {resources.speed} 2> {log}"

@@ -1,5 +1,6 @@
 # Embed, retrieve what resembles the curated sets, and write the training manifest.
 
+
 rule embed:
     input:
         images_of,
@@ -26,6 +27,7 @@ rule embed:
         "python {resources.src}/embed.py --images {input[0]} --copies {input.copies} --backbone {input.backbone}"
         " --shard {wildcards.shard} --out {output.embeddings} --summary {output.summary} {params.knobs} {resources.speed} 2> {log}"
 
+
 rule index:
     input:
         embeddings=expand("results/embed/{pool_shard}.parquet", pool_shard=DAG.pool),
@@ -49,6 +51,7 @@ rule index:
     shell:
         "python {resources.src}/index.py --embeddings {input.embeddings} --out {output.index}"
         " --summary {output.summary} {params.knobs} {resources.speed} 2> {log}"
+
 
 rule cluster:
     input:
@@ -75,13 +78,13 @@ rule cluster:
         "python {resources.src}/cluster.py --embeddings {input.embeddings} --centroids {output.centroids}"
         " --out {output.clusters} --summary {output.summary} --checkpoints checkpoints/cluster {params.knobs} {resources.speed} 2> {log}"
 
+
 rule retrieve:
     input:
         queries=queries_of,
         embeddings=expand("results/embed/{pool_shard}.parquet", pool_shard=DAG.pool),
-        index="results/index/index.faiss",
-        centroids="results/cluster/centroids.safetensors",
-        clusters="results/cluster/clusters.parquet",
+        images=expand("results/screen/{pool_shard}.parquet", pool_shard=DAG.pool),
+        searched=searched_of,
     output:
         neighbours="results/retrieve/{dataset}.parquet",
         summary="results/retrieve/{dataset}.summary.parquet",
@@ -92,6 +95,7 @@ rule retrieve:
     conda:
         "../envs/gpu.yaml"
     params:
+        rows=retrieve_flags,
         knobs=KNOBS["retrieve"],
     resources:
         gpu=1,
@@ -100,9 +104,10 @@ rule retrieve:
         speed=SPEED.get("retrieve", ""),
         src=SRC,
     shell:
-        "python {resources.src}/retrieve.py --dataset {wildcards.dataset} --queries {input.queries}"
-        " --embeddings {input.embeddings} --index {input.index} --centroids {input.centroids}"
-        " --clusters {input.clusters} --out {output.neighbours} --summary {output.summary} {params.knobs} {resources.speed} 2> {log}"
+        "python {resources.src}/retrieve.py {params.rows} --queries {input.queries}"
+        " --embeddings {input.embeddings} --images {input.images}"
+        " --out {output.neighbours} --summary {output.summary} {params.knobs} {resources.speed} 2> {log}"
+
 
 rule manifest:
     input:
@@ -121,7 +126,7 @@ rule manifest:
     conda:
         "../envs/cpu.yaml"
     params:
-        knobs=KNOBS["retrieve"],
+        knobs=KNOBS["manifest"],
     resources:
         mem_mb=128_000,
         runtime=240,
@@ -131,6 +136,7 @@ rule manifest:
         "python {resources.src}/manifest.py --curated {input.curated} --images {input.images}"
         " --neighbours {input.neighbours} --copies {input.copies} --out {output.lvd}"
         " --uncurated {output.uncurated} --summary {output.summary} {params.knobs} {resources.speed} 2> {log}"
+
 
 rule curated_manifest:
     input:
@@ -143,10 +149,12 @@ rule curated_manifest:
         "benchmarks/manifest/curated.tsv"
     conda:
         "../envs/cpu.yaml"
+    params:
+        knobs=KNOBS["manifest"],
     resources:
         mem_mb=32_000,
         runtime=60,
         speed=SPEED.get("manifest", ""),
         src=SRC,
     shell:
-        "python {resources.src}/manifest.py"
+        "python {resources.src}/manifest.py --curated {input.curated} --curated-only True --out {output} {params.knobs} {resources.speed} 2> {log}"

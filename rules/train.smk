@@ -1,5 +1,6 @@
 # Self-supervised training: pretrain, adapt to high resolution, distil.
 
+
 rule pretrain:
     input:
         manifest=manifest_of,
@@ -13,7 +14,7 @@ rule pretrain:
         "benchmarks/pretrain/{run}.tsv"
     conda:
         "../envs/gpu.yaml"
-    threads: DAG.train_threads
+    threads: workflow.cores
     params:
         knobs=run_knobs,
     resources:
@@ -26,6 +27,7 @@ rule pretrain:
     shell:
         "{resources.launcher} {resources.src}/pretrain.py --manifest {input.manifest} --out {output.backbone}"
         " --heads {output.heads} --log {output.log} --checkpoints checkpoints/pretrain/{wildcards.run} {params.knobs} {resources.speed} 2> {log}"
+
 
 rule adapt:
     input:
@@ -42,7 +44,7 @@ rule adapt:
         "benchmarks/adapt/main.tsv"
     conda:
         "../envs/gpu.yaml"
-    threads: DAG.train_threads
+    threads: workflow.cores
     params:
         knobs=KNOBS["adapt"],
     resources:
@@ -54,8 +56,9 @@ rule adapt:
         src=SRC,
     shell:
         "{resources.launcher} {resources.src}/adapt.py --manifest {input.manifest} --backbone {input.backbone}"
-        " --heads {input.heads} --out {output.backbone} --out-heads {output.heads} --log {output.log}"
+        " --backbone-heads {input.heads} --out {output.backbone} --heads {output.heads} --log {output.log}"
         " --checkpoints checkpoints/adapt/main {params.knobs} {resources.speed} 2> {log}"
+
 
 rule distill:
     input:
@@ -72,7 +75,7 @@ rule distill:
         "benchmarks/distill/main.tsv"
     conda:
         "../envs/gpu.yaml"
-    threads: DAG.train_threads
+    threads: workflow.cores
     params:
         knobs=KNOBS["distill"],
     resources:

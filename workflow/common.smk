@@ -37,12 +37,12 @@ def links_of(wildcards):
     return DAG.links_of(wildcards.pool_shard)
 
 
-def ingest_flags(wildcards):
-    return DAG.ingest_flags(getattr(wildcards, "pool_shard", None) or wildcards.reference_shard)
-
-
 def link_flags(wildcards):
     return DAG.link_flags(wildcards.link_part)
+
+
+def ingest_flags(wildcards):
+    return DAG.ingest_flags(wildcards[0])
 
 
 def images_of(wildcards):
@@ -57,9 +57,29 @@ def queries_of(wildcards):
     return DAG.queries_of(wildcards.dataset)
 
 
+def searched_of(wildcards):
+    return DAG.searched_of(wildcards.dataset)
+
+
+def retrieve_flags(wildcards):
+    return DAG.retrieve_flags(wildcards.dataset)
+
+
 def manifest_of(wildcards):
     return DAG.manifest_of(wildcards.run)
 
 
+def run_knobs(wildcards):
+    return DAG.run_knobs(wildcards.run)
+
+
 def backbone_of(wildcards):
     return DAG.backbone_of(wildcards.model)
+
+
+def evaluate_flags(wildcards):
+    return DAG.evaluate_flags(wildcards.model, wildcards.benchmark)
+
+
+def evaluate_knobs(wildcards):
+    return DAG.evaluate_knobs(wildcards.benchmark)

@@ -10,13 +10,21 @@ import shlex
 from collections.abc import Iterable
 from pathlib import Path
 
+from sauropod.config import Source
 from sauropod.errors import InputError
 from sauropod.load_config import Config, words
 from sauropod.shards import LINKED, Collection, ingest_flags, shards, sources
 
 WORLD = "world"
 TRUTH = f"{WORLD}/truth.parquet"
-MAIN, EMBEDDER = "main", "embedder"
+MAIN, EMBEDDER = "main", "embedder"  # runs of pretrain
+COLOUR, RANDOM = "colour", "random"  # floors: a crude colour feature, an untrained backbone
+FLOORS = (COLOUR, RANDOM)
+PRETRAINED, ADAPTED, DISTILLED = "pretrained", "adapted", "distilled"  # models of the main run
+
+
+def _mode(row: str) -> str:
+    return row.split(":")[1] if ":" in row else ""
 
 
 def backbone_file(stage: str, run: str) -> str:
@@ -95,11 +103,32 @@ class Dag:
 
     # --- retrieve -------------------------------------------------------------------------------
 
+    def rows_of(self, dataset: str) -> list[str]:
+        """Rows of the recipe that retrieve images of the pool for a curated dataset."""
+        recipe = self.config.knobs["manifest"].recipe
+        return [row for row in recipe if row.split(":")[0] == dataset and _mode(row) != "as_is"]
+
     @property
     def retrieved(self) -> list[str]:
         """Curated datasets that retrieve images of the pool, in the recipe's order."""
-        rows = [row.split(":") for row in self.config.knobs["manifest"].recipe]
-        return list(dict.fromkeys(row[0] for row in rows if row[1:2] != ["as_is"]))
+        recipe = self.config.knobs["manifest"].recipe
+        names = dict.fromkeys(row.split(":")[0] for row in recipe)
+        return [name for name in names if self.rows_of(name)]
+
+    def searched_of(self, dataset: str) -> list[str]:
+        """What the dataset's rows search: the index for `sample`, the clusters for `cluster`."""
+        modes = {_mode(row) for row in self.rows_of(dataset)}
+        index = ["results/index/index.faiss"] if "sample" in modes else []
+        clusters = ["centroids.safetensors", "clusters.parquet"] if "cluster" in modes else []
+        return index + [f"results/cluster/{name}" for name in clusters]
+
+    def retrieve_flags(self, dataset: str) -> str:
+        """Flags of `retrieve.py` that say which rows it serves and what they search."""
+        names = {"index": "--index", "centroids": "--centroids", "clusters": "--clusters"}
+        flags = ["--dataset", dataset, "--rows", *self.rows_of(dataset)]
+        for path in self.searched_of(dataset):
+            flags += [names[Path(path).stem], path]
+        return shlex.join(flags)
 
     def copies_of(self, shard: str) -> list[str]:
         """COPIES table that says which images of a pool shard are kept; none for curated ones."""
@@ -144,22 +173,31 @@ class Dag:
 
     @property
     def models(self) -> list[str]:
-        """Models to measure: every pretrained one, the adapted and the distilled one."""
-        pretrained = [run for run in self.runs if run != EMBEDDER]
-        return [*pretrained, "adapted", "distilled"]
+        """Models to measure: the floors, every pretrained, the adapted and the distilled one."""
+        return [*FLOORS, PRETRAINED, *self.config.runs, ADAPTED, DISTILLED]
 
-    def backbone_of(self, model: str) -> str:
-        """Backbone file of a model to measure."""
-        stages = {"adapted": ("adapt", MAIN), "distilled": ("distill", MAIN)}
-        return backbone_file(*stages.get(model, ("pretrain", model)))
+    def backbone_of(self, model: str) -> list[str]:
+        """Backbone file of a model to measure; the colour floor has none."""
+        if model == COLOUR:
+            return []
+        stage = {ADAPTED: "adapt", DISTILLED: "distill"}.get(model, "pretrain")
+        run = model if model in self.config.runs else MAIN
+        return [backbone_file(stage, run)]
+
+    def evaluate_flags(self, model: str, benchmark: str) -> str:
+        """Flags of `evaluate.py` that say what is measured on what."""
+        source = self._benchmark(benchmark)
+        flags = ["--model", model, "--benchmark", benchmark, "--dataset", source.path]
+        flags += ["--train", source.train, "--test", source.test]
+        if backbone := self.backbone_of(model):
+            flags += ["--random-like" if model == RANDOM else "--backbone", *backbone]
+        return shlex.join(flags)
 
     def evaluate_knobs(self, benchmark: str) -> str:
         """Knobs of `evaluate.py` for a benchmark, with its own resolution when it names one."""
-        source = next(s for s in self.config.benchmarks if s.name == benchmark)
-        knobs = self.config.knobs["evaluate"]
+        source, knobs = self._benchmark(benchmark), self.config.knobs["evaluate"]
         sizes = {"resize": source.resize or knobs.resize, "crop": source.crop or knobs.crop}
         return shlex.join(words(dataclasses.replace(knobs, **sizes)))
 
-    def benchmark_path(self, benchmark: str) -> str:
-        """Folder of a benchmark."""
-        return next(s.path for s in self.config.benchmarks if s.name == benchmark)
+    def _benchmark(self, name: str) -> Source:
+        return next(source for source in self.config.benchmarks if source.name == name)

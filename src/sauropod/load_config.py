@@ -54,6 +54,7 @@ class Config:
     runs: dict[str, train.Pretrain] = field(default_factory=dict)
     data_of_run: dict[str, str] = field(default_factory=dict)
     speed: dict[str, dict[str, Any]] = field(default_factory=dict)
+    claims: tuple[str, ...] = ()
     demo: bool = False
 
 
@@ -173,7 +174,7 @@ def load(raw: Mapping[str, Any], where: str) -> Config:
     Raises:
         InputError: the first mistake found.
     """
-    known = [*STAGES, "pool", "curated", "benchmarks", "runs", "speed"]
+    known = [*STAGES, "pool", "curated", "benchmarks", "runs", "claims", "speed"]
     for key in raw:
         if key not in known:
             raise _unknown(where, key, known)
@@ -192,6 +193,7 @@ def load(raw: Mapping[str, Any], where: str) -> Config:
         runs=runs,
         data_of_run=data_of_run,
         speed=dict(raw.get("speed") or {}),
+        claims=tuple(raw.get("claims") or ()),
         demo="demo" in raw,
     )
 

@@ -43,6 +43,10 @@ def test_pool_images_are_the_screened_ones() -> None:
 
 def test_recipe_decides_who_retrieves() -> None:
     assert dag().retrieved == ["good", "fine"]
+    assert dag().retrieve_flags("good") == (
+        "--dataset good --rows good:sample:4 --index results/index/index.faiss"
+    )
+    assert len(dag().searched_of("fine")) == 2
     shards = ["results/embed/good-00000.parquet", "results/embed/good-00001.parquet"]
     assert dag().queries_of("good") == shards
 
@@ -62,8 +66,12 @@ def test_given_weights_replace_the_bootstrap_runs() -> None:
 
 
 def test_models_and_their_weights() -> None:
-    assert dag().backbone_of("adapted") == "results/adapt/main/backbone.safetensors"
-    assert dag().backbone_of("uncurated") == "results/pretrain/uncurated/backbone.safetensors"
+    assert dag().backbone_of("adapted") == ["results/adapt/main/backbone.safetensors"]
+    assert dag().backbone_of("uncurated") == ["results/pretrain/uncurated/backbone.safetensors"]
+    assert dag().backbone_of("colour") == []
+    main = "results/pretrain/main/backbone.safetensors"
+    assert dag().evaluate_flags("random", "bench").endswith(f"--random-like {main}")
+    assert dag().evaluate_flags("pretrained", "bench").endswith(f"--backbone {main}")
 
 
 def test_a_benchmark_may_name_its_resolution() -> None:

@@ -1,0 +1,45 @@
+# The demo's own world and the two detectors it needs.
+
+
+rule world:
+    output:
+        truth="world/truth.parquet",
+        folders=directory(expand("world/{folder}", folder=["benchmarks", "crawl", "curated", "detectors", "site"])),
+    log:
+        "logs/demo/world.log",
+    benchmark:
+        "benchmarks/demo/world.tsv"
+    conda:
+        "../envs/cpu.yaml"
+    params:
+        knobs=KNOBS["demo"],
+    resources:
+        mem_mb=4_000,
+        runtime=30,
+        speed=SPEED.get("demo", ""),
+        src=SRC,
+    shell:
+        "python {resources.src}/demo.py --out world {params.knobs} {resources.speed} 2> {log}"
+
+
+rule detectors:
+    input:
+        "world/truth.parquet",
+    output:
+        nsfw="results/detectors/nsfw.onnx",
+        faces="results/detectors/faces.onnx",
+    log:
+        "logs/demo/detectors.log",
+    benchmark:
+        "benchmarks/demo/detectors.tsv"
+    conda:
+        "../envs/cpu.yaml"
+    params:
+        knobs=KNOBS["train_detectors"],
+    resources:
+        mem_mb=4_000,
+        runtime=30,
+        speed=SPEED.get("train_detectors", ""),
+        src=SRC,
+    shell:
+        "python {resources.src}/train_detectors.py --detectors world/detectors --nsfw {output.nsfw} --faces {output.faces} {params.knobs} {resources.speed} 2> {log}"
