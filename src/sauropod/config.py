@@ -92,9 +92,15 @@ class Links:
     blocked_domains: tuple[str, ...] = ()
     """Text files of domain suffixes to refuse, one per line."""
     blocked_urls: tuple[str, ...] = ()
-    """Text files of substrings to refuse, one per line."""
+    """Text files of substrings (or /regular expressions/) to refuse, one per line."""
     honour_meta_robots: bool = True
-    """Leave out images of pages that say noai or noimageai."""
+    """Leave out images of pages whose robots <meta> or X-Robots-Tag opts out."""
+    opt_out_tokens: tuple[str, ...] = ("noai", "noimageai", "noimageindex")
+    """Robots directives of a page that opt its images out."""
+    max_page_bytes: int = 4_000_000
+    """A page is cut after this many bytes."""
+    max_links_per_page: int = 2_000
+    """Image references read from one page."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,10 +127,20 @@ class Ingest:
     """Downloads at once from one host."""
     host_delay_s: float = 0.0
     """Pause between requests to one host."""
+    max_crawl_delay_s: float = 10.0
+    """Longest Crawl-delay of a robots.txt obeyed."""
+    max_retry_after_s: float = 30.0
+    """Longest Retry-After obeyed."""
+    connect_timeout_s: float = 15.0
+    """Time a connection may take to open."""
+    shard_deadline_s: float = 14_400.0
+    """Time all downloads of a shard may take; what is left then is a timeout."""
     honour_robots: bool = True
     """Obey robots.txt (RFC 9309)."""
     honour_opt_out: bool = True
-    """Obey X-Robots-Tag noai, noimageai, noindex and noimageindex."""
+    """Obey the opt-out tokens in X-Robots-Tag, and tdm-reservation."""
+    opt_out_tokens: tuple[str, ...] = ("noai", "noimageai", "noindex", "noimageindex")
+    """Directives of X-Robots-Tag that opt an image out."""
     user_agent: str = "sauropod/0.1 (+https://example.org/set-your-contact)"
     """Name and contact the crawler gives."""
 

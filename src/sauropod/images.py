@@ -7,6 +7,9 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 
+MAGIC_BYTES = 16
+"""Bytes from the start of a file that `magic` needs."""
+
 
 class ImageError(Exception):
     """An image that cannot be used; `status` is the word its row gets (schema.STATUS)."""
@@ -15,6 +18,22 @@ class ImageError(Exception):
         """Keep the row's status."""
         super().__init__(status)
         self.status = status
+
+
+def magic(data: bytes) -> str | None:
+    """Format that a file's first bytes announce, as Pillow names it, or None."""
+    starts = {
+        b"\xff\xd8\xff": "JPEG",
+        b"\x89PNG\r\n\x1a\n": "PNG",
+        b"GIF87a": "GIF",
+        b"GIF89a": "GIF",
+        b"BM": "BMP",
+        b"II*\0": "TIFF",
+        b"MM\0*": "TIFF",
+    }
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "WEBP"
+    return next((name for start, name in starts.items() if data.startswith(start)), None)
 
 
 def _open(data: bytes, max_pixels: int) -> Image.Image:
