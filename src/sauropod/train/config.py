@@ -190,3 +190,19 @@ class Distill:
     objective: Objective = field(default_factory=lambda: Objective(mask_probability=0.0))
     nan_budget: int = 3
     """Steps in a row that may be skipped for a loss that is not finite."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Speed:
+    """How a training stage is executed; nothing here changes its result."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where to compute; auto takes a CUDA device when there is one."""
+    num_workers: int = 0
+    """Processes per rank that decode and augment ahead."""
+    cache: bool = False
+    """Keep every decoded image in memory (3 bytes per pixel and worker): for small sets only."""
+    checkpoint_every: int = 1000
+    """Steps between checkpoints."""
+    log_every: int = 10
+    """Steps between rows of the log."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 import torch.distributed as dist
 from torch import nn
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 from torch.distributed.fsdp import (
     MixedPrecisionPolicy,
     fully_shard,
@@ -130,6 +131,17 @@ def total(values: list[torch.Tensor | float], *, device: torch.device) -> list[f
     if dist.is_initialized():
         dist.all_reduce(packed)
     return packed.tolist()
+
+
+def group() -> dist.ProcessGroup | None:
+    """The group of all ranks; None when alone."""
+    return dist.group.WORLD if dist.is_initialized() else None
+
+
+def gathered(module: nn.Module) -> dict[str, torch.Tensor]:
+    """Full tensors of a sharded module's state on rank 0, on the CPU; elsewhere nothing."""
+    options = StateDictOptions(full_state_dict=True, cpu_offload=True)
+    return get_model_state_dict(module, options=options)
 
 
 def whole(value: torch.Tensor) -> torch.Tensor:

@@ -1,0 +1,187 @@
+"""What pretrain, adapt and distill share around the loop: data, ranks, resuming, saving."""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from sauropod import io
+from sauropod.errors import InputError
+from sauropod.models.head import build_heads
+from sauropod.models.vit import VisionTransformer, build_vit
+from sauropod.models.weights import save_backbone, save_heads
+from sauropod.train import sharding
+from sauropod.train.config import Adapt, Backbone, Distill, Heads, Pretrain, Speed
+from sauropod.train.data import Rows, Samples, read_manifest
+from sauropod.train.fit import DTYPES, Fitted, Running, fit
+from sauropod.train.multicrop import MultiCrop
+from sauropod.train.recipe import schedules
+from sauropod.train.self_distillation import SelfDistillation
+
+
+@dataclass(frozen=True, kw_only=True)
+class Session:
+    """One training stage: where it stands among ranks, what it reads, what it writes."""
+
+    stage: str
+    """Name of the stage, the same word as its script."""
+    knobs: Pretrain | Adapt | Distill
+    speed: Speed
+    manifest: Path
+    weights: tuple[Path, ...] = ()
+    """Weights files the run starts from."""
+    place: sharding.Ranks = dataclasses.field(default_factory=sharding.ranks)
+
+    @property
+    def device(self) -> torch.device:
+        """Where this rank computes."""
+        return sharding.pick_device(self.speed.device, self.place)
+
+    @cached_property
+    def rows(self) -> Rows:
+        """The training set; checked on first use."""
+        return read_manifest(self.manifest)
+
+    @contextmanager
+    def started(self) -> Iterator[None]:
+        """Check the training set, then join the other ranks for the time of the block."""
+        assert len(self.rows)
+        with sharding.joined(self.place, self.device):
+            yield
+
+    def fingerprint(self) -> str:
+        """16 hex digits of knobs, manifest and weights: what a resumed run must share."""
+        inputs = [io.sha256_file(path) for path in (self.manifest, *self.weights)]
+        text = json.dumps([self.stage, dataclasses.asdict(self.knobs), inputs], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def train(self, model: SelfDistillation, *, patch_size: int, checkpoints: Path) -> Fitted:
+        """Train the model on the manifest; all ranks call it, inside `started`.
+
+        Raises:
+            Checkpointed: Stopped by a signal, see `fit`.
+            InputError: See `MultiCrop` and `fit`.
+        """
+        knobs, speed, place = self.knobs, self.speed, self.place
+        samples = Samples(self.rows, seed=knobs.seed, cache=speed.cache)
+        load = MultiCrop(
+            samples,
+            crops=knobs.crops,
+            objective=knobs.objective,
+            patch_size=patch_size,
+            batch_size=knobs.optim.batch_size,
+            seed=knobs.seed,
+            rank=place.rank,
+            world_size=place.world_size,
+        )
+        device = self.device
+        model.to(device)
+        networks = [net for part in _parts(model) for net in part.values()]
+        sharding.shard(networks, dtype=DTYPES[knobs.optim.precision])
+        return fit(
+            model,
+            load=load,
+            optim=knobs.optim,
+            schedules=schedules(knobs.optim, knobs.objective),
+            seed=knobs.seed,
+            nan_budget=knobs.nan_budget,
+            running=Running(
+                device=device,
+                checkpoints=checkpoints,
+                checkpoint_every=speed.checkpoint_every,
+                log_every=speed.log_every,
+                num_workers=speed.num_workers,
+                fingerprint=self.fingerprint(),
+                label=self.stage,
+            ),
+        )
+
+    def save(
+        self,
+        model: SelfDistillation,
+        fitted: Fitted,
+        *,
+        backbone: tuple[Path, Backbone],
+        heads: tuple[Path, Heads],
+        log: Path,
+    ) -> None:
+        """Write the average's weights, the log, and a JSON file beside the backbone.
+
+        Every rank calls it; rank 0 writes.
+
+        Args:
+            model: Trained.
+            fitted: What `train` returned.
+            backbone: File to write and the architecture.
+            heads: File to write and their shape.
+            log: Parquet file to write.
+        """
+        result = _whole(model.result, backbone=backbone[1], heads=heads[1])
+        if sharding.rank():
+            return
+        stamp = io.stamp(self.stage, knobs=self.knobs, inputs=[self.manifest, *self.weights])
+        facts = self._facts(fitted, backbone=backbone[1], heads=heads[1], stamp=stamp)
+        vit = result["backbone"]
+        assert isinstance(vit, VisionTransformer)
+        save_heads(heads[0], result, knobs=heads[1], stamp=stamp)
+        fitted.log.save(log)
+        io.write_json(facts, backbone[0].with_suffix(".json"))
+        save_backbone(backbone[0], vit, knobs=backbone[1], stamp=stamp)
+
+    def _facts(
+        self, fitted: Fitted, *, backbone: Backbone, heads: Heads, stamp: Mapping[str, str]
+    ) -> dict[str, object]:
+        return {
+            "stage": self.stage,
+            "commit": stamp["commit"],
+            "knobs": dataclasses.asdict(self.knobs),
+            "backbone": dataclasses.asdict(backbone),
+            "heads": dataclasses.asdict(heads),
+            "steps": self.knobs.optim.steps,
+            "steps_skipped": fitted.skipped,
+            "images_replaced": fitted.replaced,
+            "manifest": str(self.manifest),
+            "manifest_sha256": io.sha256_file(self.manifest),
+            "weights": {str(path): io.sha256_file(path) for path in self.weights},
+        }
+
+
+def check_same_patches(path: Path, *, teacher: Backbone, student: Backbone) -> None:
+    """Refuse to distil between different patch grids: iBOT compares patch with patch.
+
+    Raises:
+        InputError: The patch sizes differ.
+    """
+    if teacher.patch_size != student.patch_size:
+        raise InputError(
+            path,
+            expected=f"a teacher of patch size {student.patch_size}, the student's",
+            found=str(teacher.patch_size),
+            fix=f"set backbone.patch_size to {teacher.patch_size}",
+        )
+
+
+def _parts(model: SelfDistillation) -> list[nn.ModuleDict]:
+    return [model.student, model.teacher, *([model.average] if model.is_distillation else [])]
+
+
+def _whole(modules: nn.ModuleDict, *, backbone: Backbone, heads: Heads) -> nn.ModuleDict:
+    """The modules with full tensors: themselves when alone, else a gathered copy on rank 0."""
+    if sharding.world_size() == 1:
+        return modules
+    state = sharding.gathered(modules)
+    if sharding.rank():
+        return modules
+    vit = build_vit(backbone)
+    copy = nn.ModuleDict(
+        {"backbone": vit, **dict(build_heads(heads, embed_dim=vit.embed_dim).items())}
+    )
+    copy.load_state_dict(state)
+    return copy
