@@ -43,6 +43,7 @@ class Head(nn.Module):
     ) -> None:
         """Lay the parameters out; they are uninitialised until `init_weights` or a load."""
         super().__init__()
+        self.num_prototypes = num_prototypes
         dims = [in_dim, *[hidden_dim] * (num_layers - 1), bottleneck_dim]
         layers: list[nn.Module] = []
         for a, b in itertools.pairwise(dims):

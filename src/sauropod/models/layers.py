@@ -59,14 +59,16 @@ def packed_attention(
         return _block_diagonal_attention(q, k, v, layout=layout)
     rows = [group.num_images * group.num_tokens for group in layout]
     outputs = []
-    for group, *qkv in zip(layout, q.split(rows), k.split(rows), v.split(rows), strict=True):
-        heads = [x.unflatten(0, group).transpose(1, 2) for x in qkv]  # each (B, H, N, d)
-        outputs.append(F.scaled_dot_product_attention(*heads).transpose(1, 2).flatten(0, 1))
+    parts = zip(layout, q.split(rows), k.split(rows), v.split(rows), strict=True)
+    for group, *qkv in parts:
+        qs, ks, vs = (x.unflatten(0, group).transpose(1, 2) for x in qkv)  # each (B, H, N, d)
+        out = F.scaled_dot_product_attention(qs, ks, vs)
+        outputs.append(out.transpose(1, 2).flatten(0, 1))
     return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
 
 
 def _block_diagonal_attention(q: Tensor, k: Tensor, v: Tensor, *, layout: Layout) -> Tensor:
-    from xformers.ops import fmha  # optional: only this backend needs it
+    from xformers.ops import fmha  # optional  # pyright: ignore[reportMissingImports]
 
     lengths = [group.num_tokens for group in layout for _ in range(group.num_images)]
     bias = fmha.attn_bias.BlockDiagonalMask.from_seqlens(lengths)

@@ -15,4 +15,5 @@ def update_ema(average: nn.Module, *, source: nn.Module, momentum: float) -> Non
     """
     ours, theirs = dict(average.named_parameters()), dict(source.named_parameters())
     assert ours.keys() == theirs.keys(), "average and source differ in parameters"
-    torch._foreach_lerp_(list(ours.values()), [theirs[name] for name in ours], 1 - momentum)
+    sources = [theirs[name] for name in ours]
+    torch._foreach_lerp_(list(ours.values()), sources, 1 - momentum)  # pyright: ignore

@@ -71,13 +71,13 @@ class SelfDistillation(nn.Module):
         self.teacher = _frozen(teacher if teacher is not None else copy.deepcopy(student))
         if teacher is not None:
             assert student.keys() == teacher.keys(), "student and teacher differ in heads"
-            for name in student.keys() - {"backbone"}:
-                sizes = {len(m[name].last_layer.weight_g) for m in (student, teacher)}
-                assert len(sizes) == 1, f"{name}: student and teacher differ in prototypes"
+            for kind in ("dino", "ibot"):
+                sizes = {_head(modules, kind).num_prototypes for modules in (student, teacher)}
+                assert len(sizes) == 1, f"{kind}_head: student and teacher differ in prototypes"
             self.average = _frozen(copy.deepcopy(student))
         if objective.centering == "softmax":
-            sizes = [len(_head(student, kind).last_layer.weight_g) for kind in ("dino", "ibot")]
-            self.dino_center, self.ibot_center = Center(sizes[0]), Center(sizes[1])
+            self.dino_center = Center(_head(student, "dino").num_prototypes)
+            self.ibot_center = Center(_head(student, "ibot").num_prototypes)
 
     @property
     def result(self) -> nn.ModuleDict:

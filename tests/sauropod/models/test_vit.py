@@ -224,6 +224,31 @@ def test_stochastic_depth_is_keyed_and_off_in_evaluation() -> None:
     assert torch.equal(vit.eval()(images), whole)
 
 
+def test_every_residual_branch_draws_its_own_images() -> None:
+    knobs = Backbone(arch="vit_tiny", embed_dim=16, depth=3, num_heads=2, patch_size=7,
+                     image_size=28, ffn="mlp", layerscale=1.0, drop_path=0.5)  # fmt: skip
+    vit = build_vit(knobs).train()
+    seen: list[Tensor] = []
+    for block in vit.blocks:
+        block.register_forward_pre_hook(
+            lambda _module, _args, kwargs: seen.extend(s.rows for s in kwargs["subsets"]),
+            with_kwargs=True,
+        )
+    images = [torch.zeros(32, 3, 28, 28), torch.zeros(32, 3, 14, 14)]
+    vit.forward_features(images, generator=torch.Generator().manual_seed(0))
+    assert len(seen) == 6
+    assert len({tuple(rows.tolist()) for rows in seen}) == 6
+
+
+def test_a_rectangle_of_as_many_patches_is_interpolated() -> None:
+    knobs = Backbone(arch="vit_tiny", depth=1, patch_size=7, image_size=28, ffn="mlp")
+    vit = build_vit(knobs)
+    assert vit.position_table(4, 4) is vit.pos_embed
+    table = vit.position_table(2, 8)
+    assert table.shape == vit.pos_embed.shape
+    assert not torch.equal(table, vit.pos_embed)
+
+
 def test_building_leaves_the_global_random_state_alone() -> None:
     knobs = Backbone(arch="vit_tiny", depth=1, patch_size=14, image_size=28, ffn="mlp")
     before = torch.get_rng_state()

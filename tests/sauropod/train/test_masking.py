@@ -1,5 +1,6 @@
 """Masks: exact agreement with the reference's algorithm, its statistics, keys and counts."""
 
+import math
 import random
 from collections.abc import Callable
 
@@ -59,6 +60,25 @@ def test_share_of_rows_and_columns_is_that_of_the_reference(golden: Golden) -> N
     assert roughness(rng.random((9, 16, 16)) < 0.3) > 2 * roughness(ours.astype(int))
 
 
+def test_a_block_never_spans_the_grid() -> None:
+    class Constant:
+        """Always asks for a block of area 8 and aspect 2: 4 patches high, 2 wide."""
+
+        def __init__(self) -> None:
+            self._area_next = False
+
+        def random(self) -> float:
+            self._area_next = not self._area_next
+            return 1.0 if self._area_next else (math.log(2) / -math.log(0.3) + 1) / 2
+
+        def integers(self, low: int, high: int) -> int:
+            assert low < high
+            return low
+
+    assert not block_mask(Constant(), grid=(4, 8), count=8).any()
+    assert block_mask(Constant(), grid=(5, 8), count=8).sum() == 8
+
+
 @pytest.mark.parametrize(("side", "patches"), [(16, 128), (14, 98), (37, 666)])
 def test_largest_block(side: int, patches: int) -> None:
     assert max_block_patches((side, side)) == patches
@@ -71,7 +91,8 @@ def test_strata_cover_the_range() -> None:
     assert len(masked) == 20
     edges = np.linspace(100, 500, 21)
     assert ((masked >= edges[:-1] - 1) & (masked <= edges[1:])).all()
-    assert not np.array_equal(counts, np.sort(counts))  # shuffled over crops
+    assert not np.array_equal(counts[:20], masked)
+    assert (counts[:20] == 0).any()  # shuffled over crops, the unmasked ones too
     none = mask_counts(rng, num_crops=8, num_patches=16, probability=0.0, ratio=(0.1, 0.5))
     assert not none.any()
 
