@@ -1,13 +1,12 @@
 """Extract image links from web archives or URL lists and judge them by policy.
 
     python src/links.py --source crawl.paths --kind warc --part 0 --num-parts 8 \
-        --out results/links/crawl-0.parquet
+        --shard crawl-00000 --out results/links/crawl-00000.parquet \
+        --summary results/links/crawl-00000.summary.parquet
 """
 
 from pathlib import Path
 from typing import Literal
-
-import polars as pl
 
 from sauropod import cli, io, schema
 from sauropod.config import Links
@@ -16,34 +15,31 @@ from sauropod.ingest import links, sources
 
 def main(
     source: Path,
+    shard: str,
     out: Path,
+    summary: Path,
     knobs: cli.Knobs[Links],
     kind: Literal["warc", "wat", "urls"] = "warc",
     part: int = 0,
     num_parts: int = 1,
 ) -> None:
-    """Write one part of a source's links (schema LINKS) and its summary.
+    """Extract and judge one part of a source's links.
 
     Args:
         source: Archive or URL table, a .paths list of them, or a folder of them.
-        out: Parquet to write; the summary goes beside it as .summary.parquet.
+        shard: Name of the part, for the summary.
+        out: Table to write (LINKS), sorted by url_key.
+        summary: Table to write (SUMMARY): links by status, and records of the archives by kind.
         kind: What the files are.
-        part: Which part: files part, part + num_parts, ...
+        part: Which part: the files number part, part + num_parts, ...
         num_parts: Parts the source is divided into.
     """
     files = sources.files(source, kind=kind)
     mine = sources.part_of(files, part=part, num_parts=num_parts)
-    frame, left_out, records = links.extract(mine, kind=kind, knobs=knobs)
+    found = links.extract(mine, kind=kind, knobs=knobs)
     made_by = io.stamp("links", knobs=knobs, inputs=mine)
-    refused = {str(s): n for s, n in frame["status"].value_counts().iter_rows() if s != "ok"}
-    kept = frame.height - sum(refused.values())
-    summary = [schema.summary("links", out.stem, kept=kept, dropped={**refused, **left_out})]
-    if kind != "urls":
-        num_pages = records.pop("page", 0)
-        summary.append(schema.summary("records", out.stem, kept=num_pages, dropped=records))
-    summary_path = out.with_suffix(".summary.parquet")
-    schema.write(pl.concat(summary), summary_path, schema.SUMMARY, made_by=made_by)
-    schema.write(frame, out, schema.LINKS, made_by=made_by)
+    schema.write(found.summary(shard), summary, schema.SUMMARY, made_by=made_by)
+    schema.write(found.links, out, schema.LINKS, made_by=made_by)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ are resolved, and unwraps the IPv6 forms that carry an IPv4 address.
 """
 
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,31 +74,30 @@ def refused(host: str) -> bool:
     return not is_public(host) if is_literal(host) else is_local_name(host)
 
 
-def read_hosts(path: Path | None) -> Mapping[str, Place]:
-    """Read `ADDR:PORT name name` lines; '#' starts a comment.
+def read_hosts(paths: Sequence[Path]) -> Mapping[str, Place]:
+    """Read hosts files of `ADDR:PORT name name` lines; '#' starts a comment.
 
     These names, and only these, may live at non-public addresses and odd ports: the machine the
     demo or a test serves them from. Raises InputError on a line that does not parse.
     """
-    if path is None:
-        return {}
-    if not path.is_file():
-        raise InputError(
-            path, expected="a hosts file", found="no such file", fix="check the --hosts flag"
-        )
     places: dict[str, Place] = {}
-    for number, line in enumerate(path.read_text("utf-8").splitlines(), start=1):
-        words = line.partition("#")[0].split()
-        if words:
-            place = _place(words[0])
-            if place is None or len(words) < 2:
+    for path in paths:
+        if not path.is_file():
+            raise InputError(
+                path, expected="a hosts file", found="no such file", fix="check the --hosts flag"
+            )
+        for number, line in enumerate(path.read_text("utf-8").splitlines(), start=1):
+            words = line.partition("#")[0].split()
+            place = _place(words[0]) if words else None
+            if words and (place is None or len(words) < 2):
                 raise InputError(
                     path,
                     expected="lines like '127.0.0.1:8000 name name'",
                     found=f"line {number}: {line.strip()[:60]!r}",
                     fix="write the address, a colon, the port, then the names",
                 )
-            places.update({name.lower(): place for name in words[1:]})
+            if place:
+                places.update({name.lower(): place for name in words[1:]})
     return places
 
 

@@ -7,6 +7,7 @@ retries and back-off share. Waiting for a turn costs no budget.
 
 import asyncio
 import contextlib
+import itertools
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -61,6 +62,14 @@ class Budget:
             self.left -= time.monotonic() - start
 
 
+@dataclass(frozen=True, slots=True)
+class Permission:
+    """A host's robots rules, and the status of the URLs they forbid."""
+
+    rules: robots.Rules
+    status: str = "robots"
+
+
 @dataclass
 class Host:
     """How one host is treated: requests at once, pause, failures in a row, its robots rules."""
@@ -69,7 +78,7 @@ class Host:
     delay: float
     next_start: float = 0.0
     failures: int = 0
-    rules: dict[str, asyncio.Task[robots.Rules]] = field(default_factory=dict)
+    robots: dict[str, asyncio.Task[Permission]] = field(default_factory=dict)
 
 
 class Fetcher:
@@ -107,7 +116,7 @@ class Fetcher:
         trace: TracebackType | None,
     ) -> None:
         """Stop what still runs and close the pool."""
-        tasks = [task for host in self._hosts.values() for task in host.rules.values()]
+        tasks = [task for host in self._hosts.values() for task in host.robots.values()]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -128,7 +137,7 @@ class Fetcher:
         budget = Budget(self._knobs.deadline_s)
         try:
             for _ in range(self._knobs.max_redirects + 1):
-                answer = await self._patiently(url, budget=budget, keep=keep)
+                answer = await self._hop(url, budget=budget, keep=keep)
                 if not answer.redirect:
                     return answer.status
                 try:
@@ -139,26 +148,37 @@ class Fetcher:
             return "timeout"
         return "too_many_redirects"
 
-    async def _patiently(
+    async def _hop(
         self, url: str, *, budget: Budget, keep: Callable[[bytes], Awaitable[str]]
     ) -> Answer:
-        """One hop: gate, then ask until it answers or retries run out."""
+        """One URL of a chain of redirects: gate, ask, keep what came."""
         host = self._host(urls.host_of(url))
-        refusal = await self._gate(url, host=host, budget=budget)
+        refusal = await self._gate(url, host=host)
         if refusal:
             return Answer(refusal)
-        for attempt in range(self._knobs.retries + 1):
+        return await self._patiently(url, host=host, budget=budget, keep=keep)
+
+    async def _patiently(
+        self,
+        url: str,
+        *,
+        host: Host,
+        budget: Budget,
+        keep: Callable[[bytes], Awaitable[str]] | None,
+    ) -> Answer:
+        """Ask until it answers or retries run out; without `keep`, for text (robots.txt)."""
+        for attempt in itertools.count():
             if host.failures >= BREAKER:
                 return Answer("connection_error")
             async with self._turn(host):
-                answer = await self._ask(url, budget=budget, host=host)
-                if answer.data:
+                answer = await self._ask(url, budget=budget, host=host, plain=keep is None)
+                if answer.data and keep:
                     return Answer(await keep(answer.data))
-            if not answer.transient or attempt == self._knobs.retries:
-                break
+            if not answer.transient or attempt >= self._knobs.retries:
+                return answer
             async with budget.running():
                 await asyncio.sleep(self._pause(url, attempt=attempt, answer=answer))
-        return answer
+        raise AssertionError
 
     def _pause(self, url: str, *, attempt: int, answer: Answer) -> float:
         """Exponential back-off, spread by the URL's key; never less than a capped Retry-After."""
@@ -166,7 +186,7 @@ class Fetcher:
         asked = min(answer.retry_after, self._knobs.max_retry_after_s)
         return max(FIRST_BACKOFF_S * 2**attempt * spread, asked)
 
-    async def _gate(self, url: str, *, host: Host, budget: Budget) -> str | None:
+    async def _gate(self, url: str, *, host: Host) -> str | None:
         """The status that forbids a URL, or None."""
         name = urls.host_of(url)
         if name not in self._places:
@@ -176,13 +196,12 @@ class Fetcher:
                 return "bad_url"
         if self._knobs.honour_robots:
             origin, path = urls.origin_and_path(url)
-            if origin not in host.rules:
-                task = asyncio.create_task(self._robots(origin, host=host))
-                host.rules[origin] = task
+            if origin not in host.robots:
+                host.robots[origin] = asyncio.create_task(self._robots(origin, host=host))
             # The file is fetched once for all who wait; nobody's time-out may cancel it.
-            rules = await asyncio.shield(host.rules[origin])
-            if not rules.allows(path):
-                return "robots"
+            permission = await asyncio.shield(host.robots[origin])
+            if not permission.rules.allows(path):
+                return permission.status
         return None
 
     def _host(self, name: str) -> Host:
@@ -203,33 +222,34 @@ class Fetcher:
             async with self._slots:
                 yield
 
-    async def _robots(self, origin: str, *, host: Host) -> robots.Rules:
+    async def _robots(self, origin: str, *, host: Host) -> Permission:
         """Fetch and read a host's robots.txt (RFC 9309 section 2.3.1)."""
-        url, budget = f"{origin}/robots.txt", Budget(ROBOTS_BUDGET_S)
-        for _ in range(self._knobs.max_redirects + 1):
-            name = urls.host_of(url)
-            if name not in self._places and addresses.refused(name):
-                return robots.FORBID_ALL
-            try:
-                async with self._turn(self._host(name)):
-                    answer = await self._ask(url, budget=budget, host=host, plain=True)
-            except TimeoutError:
-                return robots.FORBID_ALL
-            if not answer.redirect:
-                return self._read_robots(answer, host=host)
-            try:
+        url, budget = f"{origin}/robots.txt", Budget(min(ROBOTS_BUDGET_S, self._knobs.deadline_s))
+        try:
+            for _ in range(self._knobs.max_redirects + 1):
+                name = urls.host_of(url)
+                if name not in self._places and addresses.refused(name):
+                    return Permission(robots.ALLOW_ALL)  # the site's mistake: no file to be had
+                target = self._host(name)
+                answer = await self._patiently(url, host=target, budget=budget, keep=None)
+                if not answer.redirect:
+                    return self._permission(answer, host=host)
                 url = urls.normalise(answer.redirect, base=urls.base_of(url))
-            except urls.BadURL:
-                return robots.ALLOW_ALL
-        return robots.ALLOW_ALL
+        except TimeoutError:
+            return Permission(robots.FORBID_ALL, "timeout")
+        except urls.BadURL:
+            pass
+        return Permission(robots.ALLOW_ALL)
 
-    def _read_robots(self, answer: Answer, *, host: Host) -> robots.Rules:
+    def _permission(self, answer: Answer, *, host: Host) -> Permission:
         if answer.status == "ok":
             rules = robots.parse(answer.data, agent=self._agent)
             host.delay = max(host.delay, min(rules.crawl_delay, self._knobs.max_crawl_delay_s))
-            return rules
+            return Permission(rules)
+        if answer.status != "http_error":  # no answer: forbidden, under the name of what is wrong
+            return Permission(robots.FORBID_ALL, answer.status)
         missing = 400 <= answer.code < 500 and answer.code != 429
-        return robots.ALLOW_ALL if missing else robots.FORBID_ALL
+        return Permission(robots.ALLOW_ALL if missing else robots.FORBID_ALL)
 
     async def _ask(self, url: str, *, budget: Budget, host: Host, plain: bool = False) -> Answer:
         """Send one GET and read the answer. `plain` asks for text (robots.txt), not an image."""

@@ -3,6 +3,7 @@
 import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
@@ -20,17 +21,36 @@ log = logging.getLogger(__name__)
 AGENT = "sauropod"
 """Our product token: the name robots directives address us by."""
 ROWS_PER_FRAME = 200_000
+INLINE = ("data:", "blob:")
 Row = tuple[str, str | None, str, str]  # url, page_url, domain, status
 
 
-def extract(
-    files: Sequence[Path], *, kind: str, knobs: Links
-) -> tuple[pl.DataFrame, Counter[str], Counter[str]]:
-    """Collect the links of archives or URL lists.
+@dataclass(frozen=True)
+class Extracted:
+    """What came out of archives or lists."""
 
-    Returns:
-        LINKS rows sorted by url_key, each URL once; rows left out by reason (`duplicate_url`);
-        archive records by kind (`page`, `not_html`, `revisit`, `damaged`, ...).
+    links: pl.DataFrame
+    """LINKS rows sorted by url_key, each URL once."""
+    left_out: Counter[str]
+    """References without a row: duplicate_url, inline (data: URIs)."""
+    records: Counter[str]
+    """Records of the archives: page, or the reason a record was none."""
+
+    def summary(self, shard: str) -> pl.DataFrame:
+        """SUMMARY rows: references by fate (stage links), archive records by kind (records)."""
+        refused = self.links["status"].cast(pl.String).value_counts().sort("status").iter_rows()
+        counts = Counter(dict(refused))
+        kept = counts.pop("ok", 0)
+        parts = [schema.summary("links", shard, kept=kept, dropped=counts + self.left_out)]
+        if self.records:
+            kinds = dict(sorted(self.records.items()))
+            pages_read = kinds.pop("page", 0)
+            parts.append(schema.summary("records", shard, kept=pages_read, dropped=kinds))
+        return pl.concat(parts)
+
+
+def extract(files: Sequence[Path], *, kind: str, knobs: Links) -> Extracted:
+    """Collect the links of archives (warc, wat) or URL lists (urls).
 
     Raises:
         InputError: a blocklist is missing, or none of the files could be read at all.
@@ -39,22 +59,26 @@ def extract(
         [Path(p) for p in knobs.blocked_domains], url_files=[Path(p) for p in knobs.blocked_urls]
     )
     records: Counter[str] = Counter()
+    left_out: Counter[str] = Counter()
     judge = Judge(policy)
     frames: list[pl.DataFrame] = []
     rows: list[Row] = []
     for row in _rows(files, kind=kind, knobs=knobs, judge=judge, records=records):
+        if row is None:
+            left_out["inline"] += 1
+            continue
         rows.append(row)
         if len(rows) >= ROWS_PER_FRAME:
             frames.append(_frame(rows))
             rows = []
     frames.append(_frame(rows))
-    frame = unique(pl.concat(frames))
-    seen = sum(part.height for part in frames)
-    if files and not seen and records and set(records) <= {"damaged", "arc_archive"}:
+    links = unique(pl.concat(frames))
+    left_out["duplicate_url"] = sum(frame.height for frame in frames) - links.height
+    if files and kind != "urls" and set(records) <= {"damaged"}:
         raise InputError(
             files[0], expected=f"a {kind} archive", found="no readable record", fix="check the path"
         )
-    return frame, Counter(duplicate_url=seen - frame.height), records
+    return Extracted(links, left_out, records)
 
 
 class Judge:
@@ -64,8 +88,13 @@ class Judge:
         """Take the user's blocklists."""
         self._policy = policy
 
-    def row(self, reference: str, *, base: urls.Base | None, page_url: str | None) -> Row:
-        """Resolve and judge one reference; what is no URL keeps its text, cut to the limit."""
+    def row(self, reference: str, *, base: urls.Base | None, page_url: str | None) -> Row | None:
+        """Resolve and judge one reference; None when it carries the image itself (data:).
+
+        What is no http(s) URL keeps its text, cut to the limit.
+        """
+        if reference.lstrip()[:5].lower() in INLINE:
+            return None
         try:
             url = urls.normalise(reference, base=base)
         except urls.BadURL:
@@ -90,7 +119,7 @@ def unique(links: pl.DataFrame) -> pl.DataFrame:
 
 def _rows(
     files: Sequence[Path], *, kind: str, knobs: Links, judge: Judge, records: Counter[str]
-) -> Iterator[Row]:
+) -> Iterator[Row | None]:
     for path in track(files, total=len(files), label="links", unit="files"):
         if kind == "urls":
             for reference, page_url in sources.url_table(path).iter_rows():
@@ -117,7 +146,7 @@ def _pages(
         yield page.url, found
 
 
-def page_rows(page_url: str, found: Found, *, knobs: Links, judge: Judge) -> Iterator[Row]:
+def page_rows(page_url: str, found: Found, *, knobs: Links, judge: Judge) -> Iterator[Row | None]:
     """Rows of one page's references. A page without an http(s) address gives none."""
     base = _base(page_url, found=found)
     if base is None:
@@ -127,7 +156,7 @@ def page_rows(page_url: str, found: Found, *, knobs: Links, judge: Judge) -> Ite
     )
     for reference in found.references[: knobs.max_links_per_page]:
         row = judge.row(reference, base=base, page_url=page_url)
-        yield (*row[:3], "opt_out") if out and row[3] == "ok" else row
+        yield (*row[:3], "opt_out") if out and row and row[3] == "ok" else row
 
 
 def _base(page_url: str, *, found: Found) -> urls.Base | None:

@@ -74,7 +74,7 @@ def read(html: str, *, agent: str) -> Found:
             _meta(attributes, found=found, agent=agent)
         else:
             seen.update(dict.fromkeys(_references(attributes)))
-    found.references = [text for text in seen if not _inline(text)]
+    found.references = list(seen)
     return found
 
 
@@ -99,8 +99,3 @@ def _references(attributes: Mapping[str, str | None]) -> Iterator[str]:
             yield value
         elif name == "srcset" or name in LAZY_SETS:
             yield from srcset.candidates(value)
-
-
-def _inline(text: str) -> bool:
-    """Images carried in the page itself are no links."""
-    return text[:5].lower() in ("data:", "blob:", "about")

@@ -31,7 +31,7 @@ def run(
         },
         schema=dict(schema.LINKS.columns),
     )
-    places = addresses.read_hosts(web.hosts_file(tmp_path))
+    places = addresses.read_hosts([web.hosts_file(tmp_path)])
     tar = tmp_path / "x-00000.tar"
     return crawl.crawl(frame, tar_path=tar, knobs=knobs, places=places, num_threads=threads)
 
