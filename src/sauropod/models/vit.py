@@ -22,6 +22,7 @@ from sauropod.models.layers import (
     Layout,
     PatchEmbed,
     Subset,
+    has_xformers,
     sample_subsets,
 )
 from sauropod.train.config import Backbone
@@ -106,8 +107,15 @@ class VisionTransformer(nn.Module):
         Args:
             knobs: Architecture; `image_size` is the side in pixels that `pos_embed` covers.
             attention: Backend of `packed_attention`; changes speed only.
+
+        Raises:
+            InputError: knobs that do not fit each other, or a backend that is not installed.
         """
         super().__init__()
+        if attention == "xformers" and not has_xformers():
+            fix = "install xformers or choose sdpa"
+            knob = "attention backend"
+            raise InputError(knob, expected="xformers", found="no such package", fix=fix)
         dim, depth, num_heads = arch_of(knobs)
         self.attention: AttentionBackend = attention
         self.embed_dim, self.patch_size = dim, knobs.patch_size

@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from sauropod.errors import InputError
+from sauropod.models.layers import has_xformers
 from sauropod.models.vit import ARCHS, VisionTransformer, arch_of, build_vit
 from sauropod.train.config import Backbone
 
@@ -259,6 +260,12 @@ def test_building_leaves_the_global_random_state_alone() -> None:
         assert torch.isfinite(a).all()
     assert not torch.equal(first.pos_embed, other.pos_embed)
     assert first.blocks[0].ls1.gamma.mean().item() == pytest.approx(1e-5)
+
+
+@pytest.mark.skipif(has_xformers(), reason="xformers is installed")
+def test_a_missing_backend_is_named() -> None:
+    with pytest.raises(InputError, match="install xformers or choose sdpa"):
+        build_vit(Backbone(arch="vit_tiny", depth=1), attention="xformers")
 
 
 def test_knobs_that_do_not_fit_are_the_users_mistake() -> None:
