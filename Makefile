@@ -11,7 +11,7 @@ export PATH := $(BIN):$(PATH)
 
 demo: install  ## whole DAG on the demo world: crawl to report, minutes on two cores
 	snakemake --profile workflow/profiles/local --cores $(CORES) --configfile config/demo.yaml --directory runs/demo
-	python src/show.py --metrics runs/demo/results/evaluate/metrics.parquet --report runs/demo/results/report/report.html
+	@python src/collect.py --metrics runs/demo/results/evaluate/metrics.parquet --report runs/demo/results/report/report.html
 
 test: install  ## unit, stage and workflow tests on the CPU, offline
 	pytest

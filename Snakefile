@@ -21,7 +21,7 @@ include: "rules/train.smk"
 include: "rules/evaluate.smk"
 
 
-if CONFIG.demo:
+if DAG.world:
 
     include: "rules/demo.smk"
 
@@ -31,4 +31,4 @@ rule all:
         "results/report/report.html",
         "results/evaluate/metrics.parquet",
         "results/manifest/lvd.parquet",
-        f"results/distill/{STUDENT}/backbone.safetensors",
+        "results/distill/main/backbone.safetensors",

@@ -16,14 +16,14 @@ rule train_sscd:
     conda:
         "../envs/gpu.yaml"
     threads: workflow.cores
-    params:
-        knobs=KNOBS["train_sscd"],
     resources:
         gpu=1,
         mem_mb=64_000,
         runtime=1440,
         speed=SPEED.get("train_sscd", ""),
         src=SRC,
+    params:
+        knobs=KNOBS["train_sscd"],
     shell:
         "python {resources.src}/train_sscd.py --images {input.images} {input.curated} --out {output.weights}"
         " --log {output.log} --checkpoints checkpoints/train_sscd {params.knobs} {resources.speed} 2> {log}"
@@ -31,7 +31,7 @@ rule train_sscd:
 
 rule describe:
     input:
-        images_of,
+        by(DAG.images_of, "shard"),
         weights=DAG.sscd,
     output:
         descriptors="results/describe/{shard}.parquet",
@@ -42,16 +42,16 @@ rule describe:
         "benchmarks/describe/{shard}.tsv"
     conda:
         "../envs/gpu.yaml"
-    params:
-        knobs=KNOBS["describe"],
     resources:
         gpu=1,
         mem_mb=16_000,
         runtime=120,
         speed=SPEED.get("describe", ""),
         src=SRC,
+    params:
+        knobs=KNOBS["describe"],
     shell:
-        "python {resources.src}/describe.py --images {input[0]} --tar {input[1]} --sscd {input.weights}"
+        "python {resources.src}/describe.py --images {input[0]} --sscd {input.weights}"
         " --out {output.descriptors} --summary {output.summary} {params.knobs} {resources.speed} 2> {log}"
 
 
@@ -66,13 +66,13 @@ rule fit_hash:
         "benchmarks/hash/fit.tsv"
     conda:
         "../envs/cpu.yaml"
-    params:
-        knobs=KNOBS["hash"],
     resources:
         mem_mb=16_000,
         runtime=120,
         speed=SPEED.get("hash", ""),
         src=SRC,
+    params:
+        knobs=KNOBS["hash"],
     shell:
         "python {resources.src}/fit_hash.py --descriptors {input} --out {output} {params.knobs} {resources.speed} 2> {log}"
 
@@ -90,13 +90,13 @@ rule hash:
         "benchmarks/hash/{pool_shard}.tsv"
     conda:
         "../envs/cpu.yaml"
-    params:
-        knobs=KNOBS["hash"],
     resources:
         mem_mb=8_000,
         runtime=120,
         speed=SPEED.get("hash", ""),
         src=SRC,
+    params:
+        knobs=KNOBS["hash"],
     shell:
         "python {resources.src}/hash.py --descriptors {input.descriptors} --pca {input.pca} --shard {wildcards.pool_shard}"
         " --out {output.hashes} --summary {output.summary} {params.knobs} {resources.speed} 2> {log}"
@@ -115,13 +115,13 @@ rule group_hashes:
         "benchmarks/hash/group.tsv"
     conda:
         "../envs/cpu.yaml"
-    params:
-        knobs=KNOBS["hash"],
     resources:
         mem_mb=64_000,
         runtime=120,
         speed=SPEED.get("hash", ""),
         src=SRC,
+    params:
+        knobs=KNOBS["hash"],
     shell:
         "python {resources.src}/group_hashes.py --hashes {input.hashes} --images {input.images}"
         " --out {output.duplicates} --summary {output.summary} {params.knobs} {resources.speed} 2> {log}"
@@ -139,14 +139,14 @@ rule link_index:
         "benchmarks/link/index.tsv"
     conda:
         "../envs/gpu.yaml"
-    params:
-        knobs=KNOBS["link"],
     resources:
         gpu=1,
         mem_mb=128_000,
         runtime=720,
         speed=SPEED.get("link", ""),
         src=SRC,
+    params:
+        knobs=KNOBS["link"],
     shell:
         "python {resources.src}/link_index.py --descriptors {input.descriptors} --duplicates {input.duplicates}"
         " --out {output} {params.knobs} {resources.speed} 2> {log}"
@@ -167,14 +167,14 @@ rule link:
         "benchmarks/link/{shard}.tsv"
     conda:
         "../envs/gpu.yaml"
-    params:
-        knobs=KNOBS["link"],
     resources:
         gpu=1,
         mem_mb=128_000,
         runtime=120,
         speed=SPEED.get("link", ""),
         src=SRC,
+    params:
+        knobs=KNOBS["link"],
     shell:
         "python {resources.src}/link.py --queries {input.queries} --descriptors {input.descriptors}"
         " --duplicates {input.duplicates} --index {input.index} --shard {wildcards.shard}"
@@ -183,7 +183,10 @@ rule link:
 
 rule dedup:
     input:
-        edges=expand("results/link/{shard}.parquet", shard=DAG.searching),
+        edges=expand(
+            "results/link/{shard}.parquet",
+            shard=DAG.pool + DAG.curated + DAG.references,
+        ),
         images=expand("results/screen/{pool_shard}.parquet", pool_shard=DAG.pool),
         duplicates="results/hash/duplicates.parquet",
     output:
@@ -195,13 +198,13 @@ rule dedup:
         "benchmarks/dedup/dedup.tsv"
     conda:
         "../envs/cpu.yaml"
-    params:
-        knobs=KNOBS["dedup"],
     resources:
         mem_mb=128_000,
         runtime=720,
         speed=SPEED.get("dedup", ""),
         src=SRC,
+    params:
+        knobs=KNOBS["dedup"],
     shell:
         "python {resources.src}/dedup.py --edges {input.edges} --images {input.images} --duplicates {input.duplicates}"
         " --out {output.copies} --summary {output.summary} {params.knobs} {resources.speed} 2> {log}"

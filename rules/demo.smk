@@ -4,20 +4,25 @@
 rule world:
     output:
         truth="world/truth.parquet",
-        folders=directory(expand("world/{folder}", folder=["benchmarks", "crawl", "curated", "detectors", "site"])),
+        folders=directory(
+            expand(
+                "world/{folder}",
+                folder=["benchmarks", "crawl", "curated", "detectors", "site"],
+            )
+        ),
     log:
         "logs/demo/world.log",
     benchmark:
         "benchmarks/demo/world.tsv"
     conda:
         "../envs/cpu.yaml"
-    params:
-        knobs=KNOBS["demo"],
     resources:
         mem_mb=4_000,
         runtime=30,
         speed=SPEED.get("demo", ""),
         src=SRC,
+    params:
+        knobs=KNOBS["demo"],
     shell:
         "python {resources.src}/demo.py --out world {params.knobs} {resources.speed} 2> {log}"
 
@@ -34,12 +39,12 @@ rule detectors:
         "benchmarks/demo/detectors.tsv"
     conda:
         "../envs/cpu.yaml"
-    params:
-        knobs=KNOBS["train_detectors"],
     resources:
         mem_mb=4_000,
         runtime=30,
         speed=SPEED.get("train_detectors", ""),
         src=SRC,
+    params:
+        knobs=KNOBS["train_detectors"],
     shell:
         "python {resources.src}/train_detectors.py --detectors world/detectors --nsfw {output.nsfw} --faces {output.faces} {params.knobs} {resources.speed} 2> {log}"

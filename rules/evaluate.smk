@@ -1,9 +1,16 @@
 # Measure every model on every benchmark, and tell the whole story in one HTML file.
 
 
+METRICS = expand(
+    "results/evaluate/{model}.{benchmark}.parquet",
+    model=DAG.models,
+    benchmark=DAG.benchmarks,
+)
+
+
 rule evaluate:
     input:
-        backbone=backbone_of,
+        backbone=by(DAG.backbone_of, "model"),
         world=DAG.world,
     output:
         "results/evaluate/{model}.{benchmark}.parquet",
@@ -13,14 +20,106 @@ rule evaluate:
         "benchmarks/evaluate/{model}.{benchmark}.tsv"
     conda:
         "../envs/gpu.yaml"
-    params:
-        what=evaluate_flags,
-        knobs=evaluate_knobs,
     resources:
         gpu=1,
         mem_mb=32_000,
         runtime=480,
         speed=SPEED.get("evaluate", ""),
         src=SRC,
+    params:
+        what=by(DAG.evaluate_flags, "model", "benchmark"),
+        knobs=by(DAG.evaluate_knobs, "benchmark"),
     shell:
         "python {resources.src}/evaluate.py {params.what} --out {output} {params.knobs} {resources.speed} 2> {log}"
+
+
+rule truth:
+    input:
+        metrics=METRICS,
+        truth=DAG.world,
+        ingested=expand("results/ingest/{pool_shard}.parquet", pool_shard=DAG.pool),
+        links=DAG.links,
+        images=expand("results/screen/{pool_shard}.parquet", pool_shard=DAG.pool),
+        screened=expand(
+            "results/screen/{pool_shard}.screened.parquet", pool_shard=DAG.pool
+        ),
+        duplicates="results/hash/duplicates.parquet",
+        copies="results/dedup/copies.parquet",
+        manifest="results/manifest/lvd.parquet",
+    output:
+        "results/truth/truth.parquet",
+    log:
+        "logs/truth/truth.log",
+    benchmark:
+        "benchmarks/truth/truth.tsv"
+    conda:
+        "../envs/cpu.yaml"
+    resources:
+        mem_mb=8_000,
+        runtime=60,
+        src=SRC,
+    params:
+        claims=DAG.claims,
+    shell:
+        "python {resources.src}/truth.py --metrics {input.metrics} --claims {params.claims} --truth {input.truth}"
+        " --ingested {input.ingested} --links {input.links} --images {input.images} --screened {input.screened}"
+        " --duplicates {input.duplicates} --copies {input.copies} --manifest {input.manifest} --out {output} 2> {log}"
+
+
+rule collect:
+    input:
+        metrics=METRICS,
+        truth="results/truth/truth.parquet",
+    output:
+        "results/evaluate/metrics.parquet",
+    log:
+        "logs/evaluate/collect.log",
+    conda:
+        "../envs/cpu.yaml"
+    resources:
+        mem_mb=4_000,
+        runtime=30,
+        src=SRC,
+    shell:
+        "python {resources.src}/collect.py --metrics {input} --out {output} 2> {log}"
+
+
+rule report:
+    input:
+        summaries=DAG.summaries,
+        images=expand("results/screen/{pool_shard}.parquet", pool_shard=DAG.pool),
+        references=expand(
+            "results/ingest/{shard}.parquet", shard=DAG.curated + DAG.references
+        ),
+        ingested=expand("results/ingest/{pool_shard}.parquet", pool_shard=DAG.pool),
+        screened=expand(
+            "results/screen/{pool_shard}.screened.parquet", pool_shard=DAG.pool
+        ),
+        duplicates="results/hash/duplicates.parquet",
+        copies="results/dedup/copies.parquet",
+        neighbours=expand("results/retrieve/{dataset}.parquet", dataset=DAG.retrieved),
+        manifest="results/manifest/lvd.parquet",
+        metrics="results/evaluate/metrics.parquet",
+        logs=DAG.training_logs,
+        weights=DAG.weights,
+    output:
+        "results/report/report.html",
+    log:
+        "logs/report/report.log",
+    benchmark:
+        "benchmarks/report/report.tsv"
+    conda:
+        "../envs/cpu.yaml"
+    resources:
+        mem_mb=16_000,
+        runtime=60,
+        src=SRC,
+    params:
+        pool=DAG.pool_names,
+        timings=DAG.timings,
+    shell:
+        "python {resources.src}/report.py --pool {params.pool} --summaries {input.summaries}"
+        " --images {input.images} {input.references} --ingested {input.ingested} --screened {input.screened}"
+        " --duplicates {input.duplicates} --copies {input.copies} --neighbours {input.neighbours}"
+        " --manifest {input.manifest} --metrics {input.metrics} --logs {input.logs} --weights {input.weights}"
+        " --benchmarks-tsv {params.timings} --out {output} 2> {log}"

@@ -13,24 +13,22 @@ rule links:
         "benchmarks/links/{link_part}.tsv"
     conda:
         "../envs/cpu.yaml"
-    params:
-        where=link_flags,
-        knobs=KNOBS["links"],
     resources:
         mem_mb=4_000,
         runtime=60,
         speed=SPEED.get("links", ""),
         src=SRC,
+    params:
+        where=by(DAG.link_flags, "link_part"),
+        knobs=KNOBS["links"],
     shell:
-        "python {resources.src}/links.py {params.where} --shard {wildcards.link_part} --out {output.links}"
-        " --summary {output.summary} {params.knobs} {resources.speed} 2> {log}"
+        "python {resources.src}/links.py {params.where} --out {output.links} {params.knobs} {resources.speed} 2> {log}"
 
 
 rule ingest_pool:
     input:
         DAG.world,
-        links=links_of,
-        hosts=DAG.hosts,
+        links=by(DAG.links_of, "pool_shard"),
     output:
         images="results/ingest/{pool_shard}.parquet",
         tar=temp("results/ingest/{pool_shard}.tar"),  # unblurred bytes are not kept
@@ -39,20 +37,22 @@ rule ingest_pool:
         "logs/ingest/{pool_shard}.log",
     benchmark:
         "benchmarks/ingest/{pool_shard}.tsv"
+    wildcard_constraints:
+        pool_shard=DAG.pattern(DAG.packed(DAG.pool)),
     conda:
         "../envs/cpu.yaml"
-    params:
-        where=ingest_flags,
-        knobs=KNOBS["ingest"],
     resources:
         mem_mb=8_000,
         runtime=360,
         speed=SPEED.get("ingest", ""),
         src=SRC,
+    params:
+        serving=SERVING,
+        where=by(DAG.ingest_flags, "pool_shard"),
+        knobs=KNOBS["ingest"],
     shell:
-        "python {resources.src}/ingest.py {params.where} --links {input.links} --hosts {input.hosts}"
-        " --out {output.images} --out-tar {output.tar} --summary {output.summary}"
-        " {params.knobs} {resources.speed} 2> {log}"
+        "{params.serving} python {resources.src}/ingest.py --links {input.links} {params.where}"
+        " --out {output.images} {params.knobs} {resources.speed} 2> {log}"
 
 
 rule ingest_reference:
@@ -68,23 +68,45 @@ rule ingest_reference:
         "benchmarks/ingest/{reference_shard}.tsv"
     conda:
         "../envs/cpu.yaml"
-    params:
-        where=ingest_flags,
-        knobs=KNOBS["ingest"],
     resources:
         mem_mb=8_000,
         runtime=360,
         speed=SPEED.get("ingest", ""),
         src=SRC,
+    params:
+        where=by(DAG.ingest_flags, "reference_shard"),
+        knobs=KNOBS["ingest"],
     shell:
-        "python {resources.src}/ingest.py {params.where} --out {output.images} --out-tar {output.tar}"
-        " --summary {output.summary} {params.knobs} {resources.speed} 2> {log}"
+        "python {resources.src}/ingest.py {params.where} --out {output.images} {params.knobs} {resources.speed} 2> {log}"
+
+
+rule ingest_tars:
+    input:
+        DAG.world,
+    output:
+        images="results/ingest/{tars_shard}.parquet",
+        summary="results/ingest/{tars_shard}.summary.parquet",
+    log:
+        "logs/ingest/{tars_shard}.log",
+    benchmark:
+        "benchmarks/ingest/{tars_shard}.tsv"
+    conda:
+        "../envs/cpu.yaml"
+    resources:
+        mem_mb=8_000,
+        runtime=360,
+        speed=SPEED.get("ingest", ""),
+        src=SRC,
+    params:
+        where=by(DAG.ingest_flags, "tars_shard"),
+        knobs=KNOBS["ingest"],
+    shell:
+        "python {resources.src}/ingest.py {params.where} --out {output.images} {params.knobs} {resources.speed} 2> {log}"
 
 
 rule screen:
     input:
-        images="results/ingest/{pool_shard}.parquet",
-        tar="results/ingest/{pool_shard}.tar",
+        by(DAG.ingested_of, "pool_shard"),
         nsfw=DAG.config.knobs["screen"].nsfw_model,
         faces=DAG.config.knobs["screen"].faces_model,
     output:
@@ -98,15 +120,15 @@ rule screen:
         "benchmarks/screen/{pool_shard}.tsv"
     conda:
         "../envs/gpu.yaml"
-    params:
-        knobs=KNOBS["screen"],
     resources:
         gpu=1,
         mem_mb=16_000,
         runtime=240,
         speed=SPEED.get("screen", ""),
         src=SRC,
+    params:
+        knobs=KNOBS["screen"],
     shell:
-        "python {resources.src}/screen.py --images {input.images} --nsfw {input.nsfw} --faces {input.faces}"
-        " --shard {wildcards.pool_shard} --out {output.images} --out-tar {output.tar}"
-        " --screened {output.screened} --summary {output.summary} {params.knobs} {resources.speed} 2> {log}"
+        "python {resources.src}/screen.py --images {input[0]} --nsfw {input.nsfw} --faces {input.faces}"
+        " --out {output.images} --out-tar {output.tar} --screened {output.screened}"
+        " --summary {output.summary} {params.knobs} {resources.speed} 2> {log}"

@@ -3,8 +3,8 @@
 
 rule embed:
     input:
-        images_of,
-        copies=copies_of,
+        by(DAG.images_of, "shard"),
+        copies=by(DAG.copies_of, "shard"),
         backbone=DAG.embedder,
     output:
         embeddings="results/embed/{shard}.parquet",
@@ -15,14 +15,14 @@ rule embed:
         "benchmarks/embed/{shard}.tsv"
     conda:
         "../envs/gpu.yaml"
-    params:
-        knobs=KNOBS["embed"],
     resources:
         gpu=1,
         mem_mb=16_000,
         runtime=120,
         speed=SPEED.get("embed", ""),
         src=SRC,
+    params:
+        knobs=KNOBS["embed"],
     shell:
         "python {resources.src}/embed.py --images {input[0]} --copies {input.copies} --backbone {input.backbone}"
         " --shard {wildcards.shard} --out {output.embeddings} --summary {output.summary} {params.knobs} {resources.speed} 2> {log}"
@@ -40,14 +40,14 @@ rule index:
         "benchmarks/index/index.tsv"
     conda:
         "../envs/gpu.yaml"
-    params:
-        knobs=KNOBS["index"],
     resources:
         gpu=1,
         mem_mb=128_000,
         runtime=720,
         speed=SPEED.get("index", ""),
         src=SRC,
+    params:
+        knobs=KNOBS["index"],
     shell:
         "python {resources.src}/index.py --embeddings {input.embeddings} --out {output.index}"
         " --summary {output.summary} {params.knobs} {resources.speed} 2> {log}"
@@ -66,14 +66,14 @@ rule cluster:
         "benchmarks/cluster/cluster.tsv"
     conda:
         "../envs/gpu.yaml"
-    params:
-        knobs=KNOBS["cluster"],
     resources:
         gpu=1,
         mem_mb=128_000,
         runtime=1440,
         speed=SPEED.get("cluster", ""),
         src=SRC,
+    params:
+        knobs=KNOBS["cluster"],
     shell:
         "python {resources.src}/cluster.py --embeddings {input.embeddings} --centroids {output.centroids}"
         " --out {output.clusters} --summary {output.summary} --checkpoints checkpoints/cluster {params.knobs} {resources.speed} 2> {log}"
@@ -81,10 +81,10 @@ rule cluster:
 
 rule retrieve:
     input:
-        queries=queries_of,
+        queries=by(DAG.queries_of, "dataset"),
         embeddings=expand("results/embed/{pool_shard}.parquet", pool_shard=DAG.pool),
         images=expand("results/screen/{pool_shard}.parquet", pool_shard=DAG.pool),
-        searched=searched_of,
+        searched=by(DAG.searched_of, "dataset"),
     output:
         neighbours="results/retrieve/{dataset}.parquet",
         summary="results/retrieve/{dataset}.summary.parquet",
@@ -94,15 +94,15 @@ rule retrieve:
         "benchmarks/retrieve/{dataset}.tsv"
     conda:
         "../envs/gpu.yaml"
-    params:
-        rows=retrieve_flags,
-        knobs=KNOBS["retrieve"],
     resources:
         gpu=1,
         mem_mb=128_000,
         runtime=720,
         speed=SPEED.get("retrieve", ""),
         src=SRC,
+    params:
+        rows=by(DAG.retrieve_flags, "dataset"),
+        knobs=KNOBS["retrieve"],
     shell:
         "python {resources.src}/retrieve.py {params.rows} --queries {input.queries}"
         " --embeddings {input.embeddings} --images {input.images}"
@@ -125,13 +125,13 @@ rule manifest:
         "benchmarks/manifest/manifest.tsv"
     conda:
         "../envs/cpu.yaml"
-    params:
-        knobs=KNOBS["manifest"],
     resources:
         mem_mb=128_000,
         runtime=240,
         speed=SPEED.get("manifest", ""),
         src=SRC,
+    params:
+        knobs=KNOBS["manifest"],
     shell:
         "python {resources.src}/manifest.py --curated {input.curated} --images {input.images}"
         " --neighbours {input.neighbours} --copies {input.copies} --out {output.lvd}"
@@ -149,12 +149,12 @@ rule curated_manifest:
         "benchmarks/manifest/curated.tsv"
     conda:
         "../envs/cpu.yaml"
-    params:
-        knobs=KNOBS["manifest"],
     resources:
         mem_mb=32_000,
         runtime=60,
         speed=SPEED.get("manifest", ""),
         src=SRC,
+    params:
+        knobs=KNOBS["manifest"],
     shell:
         "python {resources.src}/manifest.py --curated {input.curated} --curated-only True --out {output} {params.knobs} {resources.speed} 2> {log}"

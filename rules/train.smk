@@ -3,7 +3,7 @@
 
 rule pretrain:
     input:
-        manifest=manifest_of,
+        manifest=by(DAG.manifest_of, "run"),
     output:
         backbone="results/pretrain/{run}/backbone.safetensors",
         heads="results/pretrain/{run}/heads.safetensors",
@@ -15,8 +15,6 @@ rule pretrain:
     conda:
         "../envs/gpu.yaml"
     threads: workflow.cores
-    params:
-        knobs=run_knobs,
     resources:
         gpu=1,
         mem_mb=64_000,
@@ -24,6 +22,8 @@ rule pretrain:
         launcher="python",
         speed=SPEED.get("pretrain", ""),
         src=SRC,
+    params:
+        knobs=by(DAG.run_knobs, "run"),
     shell:
         "{resources.launcher} {resources.src}/pretrain.py --manifest {input.manifest} --out {output.backbone}"
         " --heads {output.heads} --log {output.log} --checkpoints checkpoints/pretrain/{wildcards.run} {params.knobs} {resources.speed} 2> {log}"
@@ -45,8 +45,6 @@ rule adapt:
     conda:
         "../envs/gpu.yaml"
     threads: workflow.cores
-    params:
-        knobs=KNOBS["adapt"],
     resources:
         gpu=1,
         mem_mb=64_000,
@@ -54,6 +52,8 @@ rule adapt:
         launcher="python",
         speed=SPEED.get("adapt", ""),
         src=SRC,
+    params:
+        knobs=KNOBS["adapt"],
     shell:
         "{resources.launcher} {resources.src}/adapt.py --manifest {input.manifest} --backbone {input.backbone}"
         " --backbone-heads {input.heads} --out {output.backbone} --heads {output.heads} --log {output.log}"
@@ -76,8 +76,6 @@ rule distill:
     conda:
         "../envs/gpu.yaml"
     threads: workflow.cores
-    params:
-        knobs=KNOBS["distill"],
     resources:
         gpu=1,
         mem_mb=64_000,
@@ -85,6 +83,8 @@ rule distill:
         launcher="python",
         speed=SPEED.get("distill", ""),
         src=SRC,
+    params:
+        knobs=KNOBS["distill"],
     shell:
         "{resources.launcher} {resources.src}/distill.py --manifest {input.manifest} --teacher {input.backbone}"
         " --teacher-heads {input.heads} --out {output.backbone} --heads {output.heads} --log {output.log}"

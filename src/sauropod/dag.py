@@ -43,6 +43,7 @@ class Dag:
         self.pool = self._in("pool")
         self.curated = self._in("curated")
         self.references = self._in("benchmark_test") + self._in("benchmark_train")
+        self.tars = [name for name, s in self.all_shards.items() if s.source.kind == "tars"]
         self.benchmarks = [source.name for source in config.benchmarks]
         self.knobs = {stage: shlex.join(words(value)) for stage, value in config.knobs.items()}
         self.speed = {
@@ -50,10 +51,15 @@ class Dag:
             for stage, flags in config.speed.items()
         }
         self.world = [TRUTH] if config.demo else []
-        self.hosts = [f"{WORLD}/hosts"] if config.demo else []
+        self.pool_names = [source.name for source in config.pool]
+        self.claims = shlex.join(config.claims)
 
     def _in(self, collection: Collection) -> list[str]:
         return [name for name, s in self.all_shards.items() if s.collection == collection]
+
+    def packed(self, shards: Iterable[str]) -> list[str]:
+        """Those of the shards whose images ingest packs into tars of its own."""
+        return [shard for shard in shards if shard not in self.tars]
 
     @staticmethod
     def pattern(names: Iterable[str]) -> str:
@@ -69,6 +75,11 @@ class Dag:
             return []
         return [f"results/links/{source.name}-{i:05d}.parquet" for i in range(source.link_parts)]
 
+    @property
+    def links(self) -> list[str]:
+        """Every link table of the pool."""
+        return list(dict.fromkeys(path for shard in self.pool for path in self.links_of(shard)))
+
     def link_flags(self, link_part: str) -> str:
         """Flags of `links.py` that say which archives to read."""
         name, _, number = link_part.rpartition("-")
@@ -82,10 +93,16 @@ class Dag:
         """Flags of `ingest.py` that say where the shard's images come from."""
         return shlex.join(ingest_flags(self.all_shards[shard]))
 
+    def ingested_of(self, shard: str) -> list[str]:
+        """IMAGES table of a shard as ingested, and its tar unless the user's tars are read."""
+        table = f"results/ingest/{shard}.parquet"
+        return [table] if shard in self.tars else [table, f"results/ingest/{shard}.tar"]
+
     def images_of(self, shard: str) -> list[str]:
         """IMAGES table of a shard and the tar with its bytes: screened for the pool."""
-        stage = "screen" if shard in self.pool else "ingest"
-        return [f"results/{stage}/{shard}.parquet", f"results/{stage}/{shard}.tar"]
+        if shard not in self.pool:
+            return self.ingested_of(shard)
+        return [f"results/screen/{shard}.parquet", f"results/screen/{shard}.tar"]
 
     def check_sources(self) -> None:
         """Check, before any job, that every dataset named by the configuration is there.
@@ -192,6 +209,41 @@ class Dag:
         if backbone := self.backbone_of(model):
             flags += ["--random-like" if model == RANDOM else "--backbone", *backbone]
         return shlex.join(flags)
+
+    @property
+    def weights(self) -> list[str]:
+        """Backbones that this run trains."""
+        trained = [backbone_file("pretrain", run) for run in self.runs]
+        return [*trained, backbone_file("adapt", MAIN), backbone_file("distill", MAIN)]
+
+    @property
+    def training_logs(self) -> list[str]:
+        """Training logs of this run, of the descriptor too when it is trained here."""
+        logs = [str(Path(path).with_name("log.parquet")) for path in self.weights]
+        return (
+            logs
+            if self.config.knobs["describe"].weights
+            else ["results/train_sscd/log.parquet", *logs]
+        )
+
+    @property
+    def summaries(self) -> list[str]:
+        """SUMMARY tables, in the order of the DAG."""
+        pool = [[f"results/{stage}/{s}" for s in self.pool] for stage in ("ingest", "screen")]
+        stages = [self.links, *pool, [f"results/ingest/{s}" for s in self.curated]]
+        per_shard = [str(Path(path).with_suffix("")) for paths in stages for path in paths]
+        whole = [f"results/{stage}/" for stage in ("hash", "dedup")]
+        retrieved = [f"results/retrieve/{dataset}" for dataset in self.retrieved]
+        named = [f"{path}.summary.parquet" for path in (*per_shard, *retrieved)]
+        return [*named, *(f"{path}summary.parquet" for path in (*whole, "results/manifest/"))]
+
+    @property
+    def timings(self) -> list[str]:
+        """Snakemake's benchmark files of the jobs that take longest."""
+        trained = [str(Path(path).parent) for path in self.weights]
+        jobs = [path.removeprefix("results/") for path in trained]
+        jobs += [f"{stage}/{s}" for stage in ("ingest", "screen", "describe") for s in self.pool]
+        return [f"benchmarks/{job}.tsv" for job in jobs]
 
     def evaluate_knobs(self, benchmark: str) -> str:
         """Knobs of `evaluate.py` for a benchmark, with its own resolution when it names one."""

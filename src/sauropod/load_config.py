@@ -36,6 +36,7 @@ STAGES: dict[str, type] = {
     "cluster": config.Cluster,
     "retrieve": config.Retrieve,
     "manifest": config.Manifest,
+    "train_detectors": config.TrainDetectors,
     "pretrain": train.Pretrain,
     "adapt": train.Adapt,
     "distill": train.Distill,

@@ -68,7 +68,5 @@ def ingest_flags(shard: Shard) -> list[str]:
     """Spell where a shard's images come from, as flags of `ingest.py`."""
     source = shard.source
     which = ["--part", str(shard.part), "--num-parts", str(source.shards)]
-    flags = ["--shard", shard.name, "--shard-number", str(shard.number), *which]
-    if source.kind in LINKED:
-        return [*flags, "--source", source.name]
-    return [*flags, "--source", source.name, f"--{source.kind}", source.path]
+    flags = ["--shard-number", str(shard.number), *which]
+    return flags if source.kind in LINKED else [*flags, f"--{source.kind}", source.path]

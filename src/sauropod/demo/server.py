@@ -11,8 +11,11 @@ cannot: a list of rules `{"path": glob, ...}` of which the first that matches is
 import contextlib
 import json
 import mimetypes
+import subprocess
+import tempfile
 import threading
 import time
+from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -162,3 +165,27 @@ def serve(site: Path, hosts: Path, *, stop: threading.Event) -> None:
         server.stopping.set()
         server.shutdown()
         thread.join()
+
+
+def serve_during(site: Path, command: Sequence[str]) -> int:
+    """Run a command while the site is served; it is given the site's hosts file as `--hosts`.
+
+    Args:
+        site: Folder with one folder per host and behaviours.json.
+        command: Program and arguments.
+
+    Returns:
+        The command's exit code.
+    """
+    stop = threading.Event()
+    with tempfile.TemporaryDirectory() as folder:
+        hosts = Path(folder) / "hosts"
+        thread = threading.Thread(target=serve, args=(site, hosts), kwargs={"stop": stop})
+        thread.start()
+        try:
+            while thread.is_alive() and not hosts.exists():
+                time.sleep(0.01)
+            return subprocess.run([*command, "--hosts", str(hosts)], check=False).returncode
+        finally:
+            stop.set()
+            thread.join()
