@@ -191,10 +191,10 @@ def develop(canvas: Canvas, *, rng: np.random.Generator, light: float, exposure:
         exposure: Factor on all colours.
     """
     ids = np.asarray(canvas.ids)
-    rgb = np.array(canvas.colours, dtype=np.float32)[ids]
+    rgb = np.take(np.array(canvas.colours, dtype=np.float32), ids, axis=0)
     y = np.linspace(0, 1, ids.shape[0], dtype=np.float32)
     first = canvas.subjects[0].first if canvas.subjects else 256
-    tone = 1 + np.array(canvas.gradients, dtype=np.float32)[ids] * (y - 0.5)[:, None]
+    tone = 1 + np.take(np.array(canvas.gradients, dtype=np.float32), ids) * (y - 0.5)[:, None]
     tone += np.float32(0.05) * _grain(rng, ids.shape[1], ids.shape[0])
     for subject in canvas.subjects:
         _texture(rgb, ids, subject)
@@ -203,7 +203,8 @@ def develop(canvas: Canvas, *, rng: np.random.Generator, light: float, exposure:
             tone[top:bottom, left:right] *= _relief(ids, subject, light)
     rgb *= (tone * np.float32(exposure))[:, :, None]
     _outline(rgb, ids, first)
-    large = Image.fromarray((rgb * 255).clip(0, 255).astype(np.uint8))
+    rgb *= 255
+    large = Image.fromarray(np.minimum(rgb, 255, out=rgb).astype(np.uint8))
     small = ids[OVERSAMPLE // 2 :: OVERSAMPLE, OVERSAMPLE // 2 :: OVERSAMPLE]
     flat = np.array(canvas.depths, dtype=np.float32)[small]
     ground = canvas.ground_depth(np.linspace(0, 1, canvas.height, dtype=np.float32))[:, None]

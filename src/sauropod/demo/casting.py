@@ -92,6 +92,8 @@ def visited(
         y = rng.uniform(max(0.35, 1.15 * tall), max(0.36, 1 - 1.3 * tall))
         at = Pose(x, y, size, angle=rng.normal(0, 6), flip=bool(rng.random() < 0.5))
         cast.append((citizen(rng), at))
+    # Who stands lower stands in front, so that shoulders hide no face.
+    cast.sort(key=lambda member: member[1].y + member[1].size * min(1, aspect))
     return _with(scene, people=tuple(cast))
 
 

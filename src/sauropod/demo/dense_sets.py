@@ -74,7 +74,7 @@ def _view(knobs: Demo, instance: int, number: int, path: str) -> Shot:
         return render(scene)
     crowd = generator(knobs.seed, path, "crowd")
     small = casting.staged(who, scene, crowd, size=crowd.uniform(0.15, 0.24))
-    return render(casting.visited(small, crowd, people=int(number == 4)))
+    return render(casting.visited(small, crowd, people=int(number == 4), head_pixels=(12, 20)))
 
 
 def instances(ledger: Ledger, knobs: Demo) -> Iterator[str]:

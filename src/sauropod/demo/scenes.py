@@ -160,6 +160,16 @@ def _pattern(rng: np.random.Generator) -> Texture:
     return Texture(name, rng.uniform(2.2, 4.5), rng.uniform(0, 180), rng.random())
 
 
+def _species(label: str) -> tuple[Texture, np.ndarray]:
+    """Return a species' texture and its 8 shape numbers, spread evenly over those of its class."""
+    kin = [name for name, kind in SPECIES.items() if kind == SPECIES[label]]
+    order = kin.index(label)
+    rng = generator(0, "species", SPECIES[label])
+    ranks = np.array([rng.permutation(len(kin))[order] for _ in range(8)])
+    name = ("stripes", "dots", "checks", "rings")[order]
+    return Texture(name, 3.2, 0.0, 0.0), (ranks + 0.5) / len(kin)
+
+
 def subject(label: str, rng: np.random.Generator) -> Subject:
     """Draw an identity of a class or of a species; a species has its shape and texture fixed."""
     palette, texture, shape = _paints(rng), _pattern(rng), rng.random(8)
@@ -168,11 +178,10 @@ def subject(label: str, rng: np.random.Generator) -> Subject:
         palette = (yellow, yellow, (0.90, 0.12, 0.12), INK, CREAM, (0.08, 0.08, 0.10))
         texture = Texture("stripes", rng.uniform(4.0, 5.5), pick(rng, (45.0, 135.0)), rng.random())
     if label in SPECIES:
-        fixed = generator(0, "species", label)
-        order = [name for name, kind in SPECIES.items() if kind == SPECIES[label]].index(label)
-        name = ("stripes", "dots", "checks", "rings")[order]
-        texture = Texture(name, fixed.uniform(2.6, 4.0), 90.0 * fixed.integers(2), 0.0)
-        shape = (fixed.random(8) + 0.12 * (shape - 0.5)).clip(0, 1)
+        texture, fixed = _species(label)
+        shape = (fixed + 0.1 * (shape - 0.5)).clip(0, 1)
+        dark = sum(palette[0]) < 1.5
+        palette = (*palette[:5], shaded(palette[0], 1.8 if dark else 0.45))
     return Subject(label, shape, palette, texture)
 
 

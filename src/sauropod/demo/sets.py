@@ -111,7 +111,9 @@ def _faces_scene(knobs: Demo, path: str, people: int) -> Scene:
 
 
 def face_detector(ledger: Ledger, knobs: Demo) -> Iterator[str]:
-    """Write detectors/faces/images/*.jpg and boxes.csv (file,left,top,width,height); yields paths.
+    """Write detectors/faces/images/*.jpg and boxes.parquet; yields paths.
+
+    Columns: file, and left, top, width, height in pixels; an image without a row has no face.
 
     A quarter of the images has no face: a detector must learn to stay silent.
     """
@@ -126,10 +128,9 @@ def face_detector(ledger: Ledger, knobs: Demo) -> Iterator[str]:
         boxes += [(name, *np.round(face, 2).tolist()) for face in file.faces.astype(float)]
         yield path
     columns = {"file": pl.String, **dict.fromkeys(("left", "top", "width", "height"), pl.Float64)}
-    ledger.write(
-        "detectors/faces/boxes.csv",
-        pl.DataFrame(boxes, schema=columns, orient="row").write_csv().encode(),
-    )
+    buffer = io.BytesIO()
+    pl.DataFrame(boxes, schema=columns, orient="row").write_parquet(buffer)
+    ledger.write("detectors/faces/boxes.parquet", buffer.getvalue())
 
 
 def png(values: np.ndarray) -> bytes:
