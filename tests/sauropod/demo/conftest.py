@@ -25,7 +25,7 @@ SMALL = Demo(
     dense_images=6,
     instances=2,
     clips_per_action=3,
-    clip_frames=3,
+    clip_frames=4,
     detector_images=12,
 )
 
