@@ -21,7 +21,7 @@ include: "rules/train.smk"
 include: "rules/evaluate.smk"
 
 
-if DAG.world:
+if PLAN.world:
 
     include: "rules/demo.smk"
 

@@ -3,9 +3,9 @@
 
 rule train_sscd:
     input:
-        images=expand("results/screen/{pool_shard}.parquet", pool_shard=DAG.pool),
-        tars=expand("results/screen/{pool_shard}.tar", pool_shard=DAG.pool),
-        curated=expand("results/ingest/{shard}.parquet", shard=DAG.curated),
+        images=expand("results/screen/{pool_shard}.parquet", pool_shard=PLAN.pool),
+        tars=expand("results/screen/{pool_shard}.tar", pool_shard=PLAN.pool),
+        curated=expand("results/ingest/{shard}.parquet", shard=PLAN.curated),
     output:
         weights="results/train_sscd/sscd.safetensors",
         log="results/train_sscd/log.parquet",
@@ -31,8 +31,9 @@ rule train_sscd:
 
 rule describe:
     input:
-        by(DAG.images_of, "shard"),
-        weights=DAG.sscd,
+        images=by(PLAN.images_of, "shard"),
+        tar=by(PLAN.tar_of, "shard"),
+        weights=PLAN.sscd,
     output:
         descriptors="results/describe/{shard}.parquet",
         summary="results/describe/{shard}.summary.parquet",
@@ -51,13 +52,13 @@ rule describe:
     params:
         knobs=KNOBS["describe"],
     shell:
-        "python {resources.src}/describe.py --images {input[0]} --sscd {input.weights}"
+        "python {resources.src}/describe.py --images {input.images} --sscd {input.weights}"
         " --out {output.descriptors} --summary {output.summary} {params.knobs} {resources.speed} 2> {log}"
 
 
 rule fit_hash:
     input:
-        expand("results/describe/{pool_shard}.parquet", pool_shard=DAG.pool),
+        expand("results/describe/{pool_shard}.parquet", pool_shard=PLAN.pool),
     output:
         "results/hash/pca.safetensors",
     log:
@@ -104,8 +105,8 @@ rule hash:
 
 rule group_hashes:
     input:
-        hashes=expand("results/hash/{pool_shard}.parquet", pool_shard=DAG.pool),
-        images=expand("results/screen/{pool_shard}.parquet", pool_shard=DAG.pool),
+        hashes=expand("results/hash/{pool_shard}.parquet", pool_shard=PLAN.pool),
+        images=expand("results/screen/{pool_shard}.parquet", pool_shard=PLAN.pool),
     output:
         duplicates="results/hash/duplicates.parquet",
         summary="results/hash/summary.parquet",
@@ -129,7 +130,9 @@ rule group_hashes:
 
 rule link_index:
     input:
-        descriptors=expand("results/describe/{pool_shard}.parquet", pool_shard=DAG.pool),
+        descriptors=expand(
+            "results/describe/{pool_shard}.parquet", pool_shard=PLAN.pool
+        ),
         duplicates="results/hash/duplicates.parquet",
     output:
         "results/link/index.faiss",
@@ -155,7 +158,9 @@ rule link_index:
 rule link:
     input:
         queries="results/describe/{shard}.parquet",
-        descriptors=expand("results/describe/{pool_shard}.parquet", pool_shard=DAG.pool),
+        descriptors=expand(
+            "results/describe/{pool_shard}.parquet", pool_shard=PLAN.pool
+        ),
         duplicates="results/hash/duplicates.parquet",
         index="results/link/index.faiss",
     output:
@@ -185,9 +190,9 @@ rule dedup:
     input:
         edges=expand(
             "results/link/{shard}.parquet",
-            shard=DAG.pool + DAG.curated + DAG.references,
+            shard=PLAN.pool + PLAN.curated + PLAN.references,
         ),
-        images=expand("results/screen/{pool_shard}.parquet", pool_shard=DAG.pool),
+        images=expand("results/screen/{pool_shard}.parquet", pool_shard=PLAN.pool),
         duplicates="results/hash/duplicates.parquet",
     output:
         copies="results/dedup/copies.parquet",

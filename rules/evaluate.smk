@@ -3,15 +3,15 @@
 
 METRICS = expand(
     "results/evaluate/{model}.{benchmark}.parquet",
-    model=DAG.models,
-    benchmark=DAG.benchmarks,
+    model=PLAN.models,
+    benchmark=PLAN.benchmarks,
 )
 
 
 rule evaluate:
     input:
-        backbone=by(DAG.backbone_of, "model"),
-        world=DAG.world,
+        backbone=by(PLAN.backbone_of, "model"),
+        world=PLAN.world,
     output:
         "results/evaluate/{model}.{benchmark}.parquet",
     log:
@@ -27,8 +27,8 @@ rule evaluate:
         speed=SPEED.get("evaluate", ""),
         src=SRC,
     params:
-        what=by(DAG.evaluate_flags, "model", "benchmark"),
-        knobs=by(DAG.evaluate_knobs, "benchmark"),
+        what=by(PLAN.evaluate_flags, "model", "benchmark"),
+        knobs=by(PLAN.evaluate_knobs, "benchmark"),
     shell:
         "python {resources.src}/evaluate.py {params.what} --out {output} {params.knobs} {resources.speed} 2> {log}"
 
@@ -36,12 +36,12 @@ rule evaluate:
 rule truth:
     input:
         metrics=METRICS,
-        truth=DAG.world,
-        ingested=expand("results/ingest/{pool_shard}.parquet", pool_shard=DAG.pool),
-        links=DAG.links,
-        images=expand("results/screen/{pool_shard}.parquet", pool_shard=DAG.pool),
+        truth=PLAN.world,
+        ingested=expand("results/ingest/{pool_shard}.parquet", pool_shard=PLAN.pool),
+        links=PLAN.links,
+        images=expand("results/screen/{pool_shard}.parquet", pool_shard=PLAN.pool),
         screened=expand(
-            "results/screen/{pool_shard}.screened.parquet", pool_shard=DAG.pool
+            "results/screen/{pool_shard}.screened.parquet", pool_shard=PLAN.pool
         ),
         duplicates="results/hash/duplicates.parquet",
         copies="results/dedup/copies.parquet",
@@ -59,7 +59,7 @@ rule truth:
         runtime=60,
         src=SRC,
     params:
-        claims=DAG.claims,
+        claims=PLAN.claims,
     shell:
         "python {resources.src}/truth.py --metrics {input.metrics} --claims {params.claims} --truth {input.truth}"
         " --ingested {input.ingested} --links {input.links} --images {input.images} --screened {input.screened}"
@@ -86,22 +86,22 @@ rule collect:
 
 rule report:
     input:
-        summaries=DAG.summaries,
-        images=expand("results/screen/{pool_shard}.parquet", pool_shard=DAG.pool),
+        summaries=PLAN.summaries,
+        images=expand("results/screen/{pool_shard}.parquet", pool_shard=PLAN.pool),
         references=expand(
-            "results/ingest/{shard}.parquet", shard=DAG.curated + DAG.references
+            "results/ingest/{shard}.parquet", shard=PLAN.curated + PLAN.references
         ),
-        ingested=expand("results/ingest/{pool_shard}.parquet", pool_shard=DAG.pool),
+        ingested=expand("results/ingest/{pool_shard}.parquet", pool_shard=PLAN.pool),
         screened=expand(
-            "results/screen/{pool_shard}.screened.parquet", pool_shard=DAG.pool
+            "results/screen/{pool_shard}.screened.parquet", pool_shard=PLAN.pool
         ),
         duplicates="results/hash/duplicates.parquet",
         copies="results/dedup/copies.parquet",
-        neighbours=expand("results/retrieve/{dataset}.parquet", dataset=DAG.retrieved),
+        neighbours=expand("results/retrieve/{dataset}.parquet", dataset=PLAN.retrieved),
         manifest="results/manifest/lvd.parquet",
         metrics="results/evaluate/metrics.parquet",
-        logs=DAG.training_logs,
-        weights=DAG.weights,
+        logs=PLAN.training_logs,
+        weights=PLAN.weights,
     output:
         "results/report/report.html",
     log:
@@ -115,8 +115,8 @@ rule report:
         runtime=60,
         src=SRC,
     params:
-        pool=DAG.pool_names,
-        timings=DAG.timings,
+        pool=PLAN.pool_names,
+        timings=PLAN.timings,
     shell:
         "python {resources.src}/report.py --pool {params.pool} --summaries {input.summaries}"
         " --images {input.images} {input.references} --ingested {input.ingested} --screened {input.screened}"

@@ -3,7 +3,7 @@
 
 rule links:
     input:
-        DAG.world,
+        PLAN.world,
     output:
         links="results/links/{link_part}.parquet",
         summary="results/links/{link_part}.summary.parquet",
@@ -19,7 +19,7 @@ rule links:
         speed=SPEED.get("links", ""),
         src=SRC,
     params:
-        where=by(DAG.link_flags, "link_part"),
+        where=by(PLAN.link_flags, "link_part"),
         knobs=KNOBS["links"],
     shell:
         "python {resources.src}/links.py {params.where} --out {output.links} {params.knobs} {resources.speed} 2> {log}"
@@ -27,8 +27,8 @@ rule links:
 
 rule ingest_pool:
     input:
-        DAG.world,
-        links=by(DAG.links_of, "pool_shard"),
+        PLAN.world,
+        links=by(PLAN.links_of, "pool_shard"),
     output:
         images="results/ingest/{pool_shard}.parquet",
         tar=temp("results/ingest/{pool_shard}.tar"),  # unblurred bytes are not kept
@@ -38,7 +38,7 @@ rule ingest_pool:
     benchmark:
         "benchmarks/ingest/{pool_shard}.tsv"
     wildcard_constraints:
-        pool_shard=DAG.pattern(DAG.packed(DAG.pool)),
+        pool_shard=PLAN.pattern(PLAN.packed(PLAN.pool)),
     conda:
         "../envs/cpu.yaml"
     resources:
@@ -48,7 +48,7 @@ rule ingest_pool:
         src=SRC,
     params:
         serving=SERVING,
-        where=by(DAG.ingest_flags, "pool_shard"),
+        where=by(PLAN.ingest_flags, "pool_shard"),
         knobs=KNOBS["ingest"],
     shell:
         "{params.serving} python {resources.src}/ingest.py --links {input.links} {params.where}"
@@ -57,7 +57,7 @@ rule ingest_pool:
 
 rule ingest_reference:
     input:
-        DAG.world,
+        PLAN.world,
     output:
         images="results/ingest/{reference_shard}.parquet",
         tar="results/ingest/{reference_shard}.tar",
@@ -74,7 +74,7 @@ rule ingest_reference:
         speed=SPEED.get("ingest", ""),
         src=SRC,
     params:
-        where=by(DAG.ingest_flags, "reference_shard"),
+        where=by(PLAN.ingest_flags, "reference_shard"),
         knobs=KNOBS["ingest"],
     shell:
         "python {resources.src}/ingest.py {params.where} --out {output.images} {params.knobs} {resources.speed} 2> {log}"
@@ -82,7 +82,7 @@ rule ingest_reference:
 
 rule ingest_tars:
     input:
-        DAG.world,
+        PLAN.world,
     output:
         images="results/ingest/{tars_shard}.parquet",
         summary="results/ingest/{tars_shard}.summary.parquet",
@@ -98,7 +98,7 @@ rule ingest_tars:
         speed=SPEED.get("ingest", ""),
         src=SRC,
     params:
-        where=by(DAG.ingest_flags, "tars_shard"),
+        where=by(PLAN.ingest_flags, "tars_shard"),
         knobs=KNOBS["ingest"],
     shell:
         "python {resources.src}/ingest.py {params.where} --out {output.images} {params.knobs} {resources.speed} 2> {log}"
@@ -106,9 +106,10 @@ rule ingest_tars:
 
 rule screen:
     input:
-        by(DAG.ingested_of, "pool_shard"),
-        nsfw=DAG.config.knobs["screen"].nsfw_model,
-        faces=DAG.config.knobs["screen"].faces_model,
+        images="results/ingest/{pool_shard}.parquet",
+        tar=by(PLAN.ingested_tar_of, "pool_shard"),
+        nsfw=PLAN.config.knobs["screen"].nsfw_model,
+        faces=PLAN.config.knobs["screen"].faces_model,
     output:
         images="results/screen/{pool_shard}.parquet",
         tar="results/screen/{pool_shard}.tar",
@@ -129,6 +130,6 @@ rule screen:
     params:
         knobs=KNOBS["screen"],
     shell:
-        "python {resources.src}/screen.py --images {input[0]} --nsfw {input.nsfw} --faces {input.faces}"
+        "python {resources.src}/screen.py --images {input.images} --nsfw {input.nsfw} --faces {input.faces}"
         " --out {output.images} --out-tar {output.tar} --screened {output.screened}"
         " --summary {output.summary} {params.knobs} {resources.speed} 2> {log}"

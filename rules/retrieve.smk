@@ -3,9 +3,10 @@
 
 rule embed:
     input:
-        by(DAG.images_of, "shard"),
-        copies=by(DAG.copies_of, "shard"),
-        backbone=DAG.embedder,
+        images=by(PLAN.images_of, "shard"),
+        tar=by(PLAN.tar_of, "shard"),
+        copies=by(PLAN.copies_of, "shard"),
+        backbone=PLAN.embedder,
     output:
         embeddings="results/embed/{shard}.parquet",
         summary="results/embed/{shard}.summary.parquet",
@@ -24,13 +25,13 @@ rule embed:
     params:
         knobs=KNOBS["embed"],
     shell:
-        "python {resources.src}/embed.py --images {input[0]} --copies {input.copies} --backbone {input.backbone}"
+        "python {resources.src}/embed.py --images {input.images} --copies {input.copies} --backbone {input.backbone}"
         " --shard {wildcards.shard} --out {output.embeddings} --summary {output.summary} {params.knobs} {resources.speed} 2> {log}"
 
 
 rule index:
     input:
-        embeddings=expand("results/embed/{pool_shard}.parquet", pool_shard=DAG.pool),
+        embeddings=expand("results/embed/{pool_shard}.parquet", pool_shard=PLAN.pool),
     output:
         index="results/index/index.faiss",
         summary="results/index/summary.parquet",
@@ -55,7 +56,7 @@ rule index:
 
 rule cluster:
     input:
-        embeddings=expand("results/embed/{pool_shard}.parquet", pool_shard=DAG.pool),
+        embeddings=expand("results/embed/{pool_shard}.parquet", pool_shard=PLAN.pool),
     output:
         centroids="results/cluster/centroids.safetensors",
         clusters="results/cluster/clusters.parquet",
@@ -81,10 +82,10 @@ rule cluster:
 
 rule retrieve:
     input:
-        queries=by(DAG.queries_of, "dataset"),
-        embeddings=expand("results/embed/{pool_shard}.parquet", pool_shard=DAG.pool),
-        images=expand("results/screen/{pool_shard}.parquet", pool_shard=DAG.pool),
-        searched=by(DAG.searched_of, "dataset"),
+        queries=by(PLAN.queries_of, "dataset"),
+        embeddings=expand("results/embed/{pool_shard}.parquet", pool_shard=PLAN.pool),
+        images=expand("results/screen/{pool_shard}.parquet", pool_shard=PLAN.pool),
+        searched=by(PLAN.searched_of, "dataset"),
     output:
         neighbours="results/retrieve/{dataset}.parquet",
         summary="results/retrieve/{dataset}.summary.parquet",
@@ -101,7 +102,7 @@ rule retrieve:
         speed=SPEED.get("retrieve", ""),
         src=SRC,
     params:
-        rows=by(DAG.retrieve_flags, "dataset"),
+        rows=by(PLAN.retrieve_flags, "dataset"),
         knobs=KNOBS["retrieve"],
     shell:
         "python {resources.src}/retrieve.py {params.rows} --queries {input.queries}"
@@ -111,9 +112,9 @@ rule retrieve:
 
 rule manifest:
     input:
-        curated=expand("results/ingest/{shard}.parquet", shard=DAG.curated),
-        images=expand("results/screen/{pool_shard}.parquet", pool_shard=DAG.pool),
-        neighbours=expand("results/retrieve/{dataset}.parquet", dataset=DAG.retrieved),
+        curated=expand("results/ingest/{shard}.parquet", shard=PLAN.curated),
+        images=expand("results/screen/{pool_shard}.parquet", pool_shard=PLAN.pool),
+        neighbours=expand("results/retrieve/{dataset}.parquet", dataset=PLAN.retrieved),
         copies="results/dedup/copies.parquet",
     output:
         lvd="results/manifest/lvd.parquet",
@@ -140,7 +141,7 @@ rule manifest:
 
 rule curated_manifest:
     input:
-        curated=expand("results/ingest/{shard}.parquet", shard=DAG.curated),
+        curated=expand("results/ingest/{shard}.parquet", shard=PLAN.curated),
     output:
         "results/manifest/curated.parquet",
     log:

@@ -3,7 +3,7 @@
 
 rule pretrain:
     input:
-        manifest=by(DAG.manifest_of, "run"),
+        manifest=by(PLAN.manifest_of, "run"),
     output:
         backbone="results/pretrain/{run}/backbone.safetensors",
         heads="results/pretrain/{run}/heads.safetensors",
@@ -23,7 +23,7 @@ rule pretrain:
         speed=SPEED.get("pretrain", ""),
         src=SRC,
     params:
-        knobs=by(DAG.run_knobs, "run"),
+        knobs=by(PLAN.run_knobs, "run"),
     shell:
         "{resources.launcher} {resources.src}/pretrain.py --manifest {input.manifest} --out {output.backbone}"
         " --heads {output.heads} --log {output.log} --checkpoints checkpoints/pretrain/{wildcards.run} {params.knobs} {resources.speed} 2> {log}"

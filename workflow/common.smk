@@ -9,41 +9,41 @@ from sauropod.errors import InputError
 from sauropod.load_config import load
 
 try:
-    DAG = Dag(load(config, " + ".join(map(str, workflow.configfiles)) or "config"))
+    PLAN = Dag(load(config, " + ".join(map(str, workflow.configfiles)) or "config"))
 except InputError as error:
     print(f"snakemake: error: {error}", file=sys.stderr)
     sys.exit(2)
 
 KNOBS = (
-    DAG.knobs
+    PLAN.knobs
 )  # stage -> flags that change results: they go to `params` and rerun the stage
 SPEED = (
-    DAG.speed
+    PLAN.speed
 )  # stage -> flags that change only speed: they go to `resources` and rerun nothing
-SERVING = f"python {SRC}/serve.py --site world/site --" if DAG.world else ""
+SERVING = f"python {SRC}/serve.py --site world/site --" if PLAN.world else ""
 
 
 wildcard_constraints:
-    shard=DAG.pattern(DAG.shards),
-    pool_shard=DAG.pattern(DAG.pool),
-    reference_shard=DAG.pattern(DAG.packed(DAG.curated + DAG.references)),
-    tars_shard=DAG.pattern(DAG.tars),
+    shard=PLAN.pattern(PLAN.shards),
+    pool_shard=PLAN.pattern(PLAN.pool),
+    reference_shard=PLAN.pattern(PLAN.packed(PLAN.curated + PLAN.references)),
+    tars_shard=PLAN.pattern(PLAN.tars),
     link_part=r"\w+-\d{5}",
-    run=DAG.pattern(DAG.runs),
-    dataset=DAG.pattern(DAG.retrieved),
-    model=DAG.pattern(DAG.models),
-    benchmark=DAG.pattern(DAG.benchmarks),
+    run=PLAN.pattern(PLAN.runs),
+    dataset=PLAN.pattern(PLAN.retrieved),
+    model=PLAN.pattern(PLAN.models),
+    benchmark=PLAN.pattern(PLAN.benchmarks),
 
 
 onstart:
     try:
-        DAG.check_sources()
+        PLAN.check_sources()
     except InputError as error:
         sys.exit(f"snakemake: error: {error}")
 
 
 def by(method, *names):
-    """Make an input or params function that asks the DAG with these wildcards."""
+    """Make an input or params function that asks the PLAN with these wildcards."""
 
     def ask(wildcards):
         return method(*(getattr(wildcards, name) for name in names))

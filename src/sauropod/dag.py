@@ -93,16 +93,18 @@ class Dag:
         """Flags of `ingest.py` that say where the shard's images come from."""
         return shlex.join(ingest_flags(self.all_shards[shard]))
 
-    def ingested_of(self, shard: str) -> list[str]:
-        """IMAGES table of a shard as ingested, and its tar unless the user's tars are read."""
-        table = f"results/ingest/{shard}.parquet"
-        return [table] if shard in self.tars else [table, f"results/ingest/{shard}.tar"]
+    def ingested_tar_of(self, shard: str) -> list[str]:
+        """Tar that ingest packed a shard's images into; none when the user's tars are read."""
+        return [] if shard in self.tars else [f"results/ingest/{shard}.tar"]
 
-    def images_of(self, shard: str) -> list[str]:
-        """IMAGES table of a shard and the tar with its bytes: screened for the pool."""
-        if shard not in self.pool:
-            return self.ingested_of(shard)
-        return [f"results/screen/{shard}.parquet", f"results/screen/{shard}.tar"]
+    def images_of(self, shard: str) -> str:
+        """IMAGES table of a shard: screened for the pool."""
+        return f"results/{'screen' if shard in self.pool else 'ingest'}/{shard}.parquet"
+
+    def tar_of(self, shard: str) -> list[str]:
+        """Tar with the bytes of a shard: screened for the pool, none for the user's tars."""
+        in_pool = shard in self.pool
+        return [f"results/screen/{shard}.tar"] if in_pool else self.ingested_tar_of(shard)
 
     def check_sources(self) -> None:
         """Check, before any job, that every dataset named by the configuration is there.

@@ -35,8 +35,8 @@ def test_pool_shards_of_a_crawl_read_every_link_table() -> None:
 
 
 def test_pool_images_are_the_screened_ones() -> None:
-    assert dag().images_of("crawl-00000")[0] == "results/screen/crawl-00000.parquet"
-    assert dag().images_of("good-00001")[0] == "results/ingest/good-00001.parquet"
+    assert dag().images_of("crawl-00000") == "results/screen/crawl-00000.parquet"
+    assert dag().images_of("good-00001") == "results/ingest/good-00001.parquet"
     assert dag().copies_of("crawl-00000") == ["results/dedup/copies.parquet"]
     assert dag().copies_of("good-00000") == []
 
