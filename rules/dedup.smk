@@ -52,7 +52,7 @@ rule describe:
     params:
         knobs=KNOBS["describe"],
     shell:
-        "python {resources.src}/describe.py --images {input.images} --sscd {input.weights}"
+        "python {resources.src}/describe.py --images {input.images} --sscd {input.weights} --shard {wildcards.shard}"
         " --out {output.descriptors} --summary {output.summary} {params.knobs} {resources.speed} 2> {log}"
 
 

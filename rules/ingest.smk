@@ -22,7 +22,7 @@ rule links:
         where=by(PLAN.link_flags, "link_part"),
         knobs=KNOBS["links"],
     shell:
-        "python {resources.src}/links.py {params.where} --out {output.links} {params.knobs} {resources.speed} 2> {log}"
+        "python {resources.src}/links.py {params.where} --shard {wildcards.link_part} --out {output.links} --summary {output.summary} {params.knobs} {resources.speed} 2> {log}"
 
 
 rule ingest_pool:
@@ -37,8 +37,6 @@ rule ingest_pool:
         "logs/ingest/{pool_shard}.log",
     benchmark:
         "benchmarks/ingest/{pool_shard}.tsv"
-    wildcard_constraints:
-        pool_shard=PLAN.pattern(PLAN.packed(PLAN.pool)),
     conda:
         "../envs/cpu.yaml"
     resources:
@@ -52,7 +50,7 @@ rule ingest_pool:
         knobs=KNOBS["ingest"],
     shell:
         "{params.serving} python {resources.src}/ingest.py --links {input.links} {params.where}"
-        " --out {output.images} {params.knobs} {resources.speed} 2> {log}"
+        " --out {output.images} --out-tar {output.tar} --summary {output.summary} {params.knobs} {resources.speed} 2> {log}"
 
 
 rule ingest_reference:
@@ -77,37 +75,13 @@ rule ingest_reference:
         where=by(PLAN.ingest_flags, "reference_shard"),
         knobs=KNOBS["ingest"],
     shell:
-        "python {resources.src}/ingest.py {params.where} --out {output.images} {params.knobs} {resources.speed} 2> {log}"
-
-
-rule ingest_tars:
-    input:
-        PLAN.world,
-    output:
-        images="results/ingest/{tars_shard}.parquet",
-        summary="results/ingest/{tars_shard}.summary.parquet",
-    log:
-        "logs/ingest/{tars_shard}.log",
-    benchmark:
-        "benchmarks/ingest/{tars_shard}.tsv"
-    conda:
-        "../envs/cpu.yaml"
-    resources:
-        mem_mb=8_000,
-        runtime=360,
-        speed=SPEED.get("ingest", ""),
-        src=SRC,
-    params:
-        where=by(PLAN.ingest_flags, "tars_shard"),
-        knobs=KNOBS["ingest"],
-    shell:
-        "python {resources.src}/ingest.py {params.where} --out {output.images} {params.knobs} {resources.speed} 2> {log}"
+        "python {resources.src}/ingest.py {params.where} --out {output.images} --out-tar {output.tar} --summary {output.summary} {params.knobs} {resources.speed} 2> {log}"
 
 
 rule screen:
     input:
         images="results/ingest/{pool_shard}.parquet",
-        tar=by(PLAN.ingested_tar_of, "pool_shard"),
+        tar="results/ingest/{pool_shard}.tar",
         nsfw=PLAN.config.knobs["screen"].nsfw_model,
         faces=PLAN.config.knobs["screen"].faces_model,
     output:
@@ -130,6 +104,6 @@ rule screen:
     params:
         knobs=KNOBS["screen"],
     shell:
-        "python {resources.src}/screen.py --images {input.images} --nsfw {input.nsfw} --faces {input.faces}"
+        "python {resources.src}/screen.py --images {input.images} --nsfw {input.nsfw} --faces {input.faces} --shard {wildcards.pool_shard}"
         " --out {output.images} --out-tar {output.tar} --screened {output.screened}"
         " --summary {output.summary} {params.knobs} {resources.speed} 2> {log}"

@@ -26,8 +26,7 @@ SERVING = f"python {SRC}/serve.py --site world/site --" if PLAN.world else ""
 wildcard_constraints:
     shard=PLAN.pattern(PLAN.shards),
     pool_shard=PLAN.pattern(PLAN.pool),
-    reference_shard=PLAN.pattern(PLAN.packed(PLAN.curated + PLAN.references)),
-    tars_shard=PLAN.pattern(PLAN.tars),
+    reference_shard=PLAN.pattern(PLAN.curated + PLAN.references),
     link_part=r"\w+-\d{5}",
     run=PLAN.pattern(PLAN.runs),
     dataset=PLAN.pattern(PLAN.retrieved),

@@ -43,7 +43,6 @@ class Dag:
         self.pool = self._in("pool")
         self.curated = self._in("curated")
         self.references = self._in("benchmark_test") + self._in("benchmark_train")
-        self.tars = [name for name, s in self.all_shards.items() if s.source.kind == "tars"]
         self.benchmarks = [source.name for source in config.benchmarks]
         self.knobs = {stage: shlex.join(words(value)) for stage, value in config.knobs.items()}
         self.speed = {
@@ -56,10 +55,6 @@ class Dag:
 
     def _in(self, collection: Collection) -> list[str]:
         return [name for name, s in self.all_shards.items() if s.collection == collection]
-
-    def packed(self, shards: Iterable[str]) -> list[str]:
-        """Those of the shards whose images ingest packs into tars of its own."""
-        return [shard for shard in shards if shard not in self.tars]
 
     @staticmethod
     def pattern(names: Iterable[str]) -> str:
@@ -93,18 +88,13 @@ class Dag:
         """Flags of `ingest.py` that say where the shard's images come from."""
         return shlex.join(ingest_flags(self.all_shards[shard]))
 
-    def ingested_tar_of(self, shard: str) -> list[str]:
-        """Tar that ingest packed a shard's images into; none when the user's tars are read."""
-        return [] if shard in self.tars else [f"results/ingest/{shard}.tar"]
-
     def images_of(self, shard: str) -> str:
         """IMAGES table of a shard: screened for the pool."""
         return f"results/{'screen' if shard in self.pool else 'ingest'}/{shard}.parquet"
 
-    def tar_of(self, shard: str) -> list[str]:
-        """Tar with the bytes of a shard: screened for the pool, none for the user's tars."""
-        in_pool = shard in self.pool
-        return [f"results/screen/{shard}.tar"] if in_pool else self.ingested_tar_of(shard)
+    def tar_of(self, shard: str) -> str:
+        """Tar with the bytes of a shard: screened for the pool."""
+        return str(Path(self.images_of(shard)).with_suffix(".tar"))
 
     def check_sources(self) -> None:
         """Check, before any job, that every dataset named by the configuration is there.

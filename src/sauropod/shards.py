@@ -68,5 +68,6 @@ def ingest_flags(shard: Shard) -> list[str]:
     """Spell where a shard's images come from, as flags of `ingest.py`."""
     source = shard.source
     which = ["--part", str(shard.part), "--num-parts", str(source.shards)]
-    flags = ["--shard-number", str(shard.number), *which]
+    flags = ["--source", source.name, "--shard", shard.name, "--shard-number", str(shard.number)]
+    flags += which
     return flags if source.kind in LINKED else [*flags, f"--{source.kind}", source.path]
