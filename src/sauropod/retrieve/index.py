@@ -90,8 +90,9 @@ def train(sample: np.ndarray, *, factory: str, training: Training) -> faiss.Inde
     if len(sample) < _least_sample(index):
         log.info("%d vectors are too few to train %r: searching exactly", len(sample), factory)
         return _build(width, "Flat")
-    _set_iterations(index, training)
+    alive = _prepare(index, training)
     index.train(unit(sample))
+    del alive
     return index
 
 
@@ -266,34 +267,52 @@ def _build(width: int, factory: str) -> faiss.Index:
 
 def _inverted(index: faiss.Index) -> faiss.IndexIVF | None:
     try:
-        return faiss.extract_index_ivf(index)
+        return faiss.downcast_index(faiss.extract_index_ivf(index))
     except RuntimeError:
         return None
+
+
+def _coded(index: faiss.Index) -> faiss.Index | None:
+    """Find the part of an index that holds a product quantiser (`.pq`), if it has one."""
+    inner = _inverted(index)
+    if inner is None and isinstance(index, faiss.IndexIDMap2):
+        inner = faiss.downcast_index(index.index)
+    return inner if hasattr(inner, "pq") else None
 
 
 def _least_sample(index: faiss.Index) -> int:
     """Training vectors below which Faiss would warn or fail."""
     if index.is_trained:
         return 0
-    inverted = _inverted(index)
-    lists = POINTS_PER_LIST * inverted.nlist if inverted is not None else 0
-    coder = faiss.downcast_index(inverted if inverted is not None else index)
-    code = getattr(coder, "pq", None)
-    return max(lists, POINTS_PER_LIST * code.ksub if code is not None else 0)
+    inverted, coded = _inverted(index), _coded(index)
+    lists = inverted.nlist if inverted is not None else 0
+    return POINTS_PER_LIST * max(lists, coded.pq.ksub if coded is not None else 0)
 
 
-def _set_iterations(index: faiss.Index, training: Training) -> None:
+def _prepare(index: faiss.Index, training: Training) -> list[object]:
+    """Set iterations and seeds; returns what must stay alive while the index trains."""
+    alive: list[object] = []
+    inverted, coded = _inverted(index), _coded(index)
+    if coded is not None:
+        coded.pq.cp.niter = training.code_iterations
+        coded.pq.cp.seed = training.seed
+        if hasattr(coded, "do_polysemous_training"):
+            coded.do_polysemous_training = False  # 50 times slower, for codes nobody would use
     if isinstance(index, faiss.IndexPreTransform):
         for position in range(index.chain.size()):
             transform = faiss.downcast_VectorTransform(index.chain.at(position))
             if isinstance(transform, faiss.OPQMatrix):
                 transform.niter = training.rotation_iterations
-                transform.niter_pq = transform.niter_pq_0 = training.code_iterations
-    inverted = _inverted(index)
-    if inverted is None:
-        return
-    inverted.cp.niter = training.list_iterations
-    inverted.cp.seed = training.seed + 1  # faiss reads a zero seed as "unset" in places
-    if hasattr(inverted, "pq"):
-        inverted.pq.cp.niter = training.code_iterations
-        inverted.pq.cp.seed = training.seed + 1
+                transform.niter_pq_0 = training.code_iterations
+                if coded is not None:
+                    # Left alone, Faiss learns the rotation for 8-bit codes whatever the index has.
+                    code = coded.pq
+                    transform.pq = faiss.ProductQuantizer(code.d, code.M, code.nbits)
+                    alive.append(transform.pq)
+    if inverted is not None:
+        inverted.cp.niter = training.list_iterations
+        inverted.cp.seed = training.seed
+        if on_gpu():
+            inverted.clustering_index = faiss.index_cpu_to_all_gpus(faiss.IndexFlatL2(inverted.d))
+            alive.append(inverted.clustering_index)
+    return alive
