@@ -1,0 +1,171 @@
+"""dedup.relative: chains A-B-C by hand, and against networkx on random graphs."""
+
+from dataclasses import replace
+
+import networkx as nx
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sauropod.dedup import relative
+from sauropod.errors import InputError
+from sauropod.schema import DUPLICATES, EDGES
+
+RULES = relative.Rules(
+    copy_threshold=0.6, overlap_threshold=0.45, overlap="component", max_component_share=1.0
+)
+REFERENCE = 1000
+NONE = pl.DataFrame(schema=dict(DUPLICATES.columns))
+
+
+def _images(ids: list[int], **columns: list) -> pl.DataFrame:
+    count = len(ids)
+    rows = {
+        "image_id": pl.Series(ids, dtype=pl.UInt64),
+        "width": [10] * count,
+        "height": [10] * count,
+        "num_bytes": [100] * count,
+        "sha256": [f"{i:064x}" for i in ids],
+        "url": [f"u{i}" for i in ids],
+    }
+    return pl.DataFrame({**rows, **columns})
+
+
+def _edges(*rows: tuple[int, int, float]) -> list[pl.DataFrame]:
+    """One chunk per edge, so that streaming is tested too."""
+    return [pl.DataFrame([row], schema=dict(EDGES.columns), orient="row") for row in rows]
+
+
+def _verdicts(
+    ids: list[int],
+    edges: list[pl.DataFrame],
+    references: tuple[int, ...] = (),
+    rules: relative.Rules = RULES,
+    duplicates: pl.DataFrame = NONE,
+) -> pl.DataFrame:
+    wanted = np.array(references, np.uint64)
+    return relative.verdicts(_images(ids), duplicates, edges, wanted, rules)
+
+
+def _column(frame: pl.DataFrame, name: str) -> dict[int, object]:
+    return dict(frame.select("image_id", name).iter_rows())
+
+
+def test_a_chain_is_one_component() -> None:
+    found = _verdicts([1, 2, 3, 4], _edges((1, 2, 0.7), (3, 2, 0.9), (3, 4, 0.6)))
+    reasons = {1: "representative", 2: "copy", 3: "copy", 4: "unique"}
+    assert _column(found, "reason") == reasons
+    assert _column(found, "component") == {1: 1, 2: 1, 3: 1, 4: 4}
+    assert _column(found, "evidence_id") == {1: None, 2: 3, 3: 2, 4: None}
+    assert found["similarity"][1] == pytest.approx(0.9)
+
+
+def test_threshold_is_strict_and_smaller_edges_do_not_copy() -> None:
+    found = _verdicts([1, 2], _edges((1, 2, 0.6)))
+    assert found["kept"].all()
+
+
+@pytest.mark.parametrize(
+    ("columns", "best"),
+    [
+        ({"width": [10, 20, 10]}, 2),
+        ({"num_bytes": [100, 100, 101]}, 3),
+        ({"width": [10, 20, 10], "num_bytes": [1, 1, 9]}, 2),
+        ({"sha256": ["b", "c", "a"]}, 3),
+        ({"sha256": ["a", "a", "a"], "url": ["z", "y", "z"]}, 2),
+        ({"sha256": ["a", "a", "a"], "url": ["z", "z", "z"]}, 1),
+    ],
+)
+def test_representative_by_the_total_order(columns: dict[str, list], best: int) -> None:
+    images = _images([1, 2, 3], **columns)
+    edges = _edges((1, 2, 0.7), (2, 3, 0.7))
+    found = relative.verdicts(images, NONE, edges, np.empty(0, np.uint64), RULES)
+    assert found.filter("kept")["image_id"].to_list() == [best]
+
+
+def test_component_reading_drops_what_hangs_on_a_reference() -> None:
+    edges = _edges((REFERENCE, 1, 0.5), (1, 2, 0.5), (2, 3, 0.46), (3, 4, 0.45))
+    found = _verdicts([1, 2, 3, 4], edges, (REFERENCE,))
+    reasons = {1: "eval_overlap", 2: "eval_overlap", 3: "eval_overlap", 4: "unique"}
+    assert _column(found, "reason") == reasons
+    assert _column(found, "evidence_id") == {1: REFERENCE, 2: REFERENCE, 3: REFERENCE, 4: None}
+    assert found["similarity"].to_list() == [pytest.approx(0.5), None, None, None]
+
+
+def test_direct_reading_drops_neighbours_only() -> None:
+    edges = _edges((REFERENCE, 1, 0.5), (1, 2, 0.5))
+    found = _verdicts([1, 2], edges, (REFERENCE,), replace(RULES, overlap="direct"))
+    assert _column(found, "reason") == {1: "eval_overlap", 2: "unique"}
+
+
+def test_only_given_references_count() -> None:
+    edges = _edges((REFERENCE, 1, 0.9), (REFERENCE + 1, 2, 0.9))
+    found = _verdicts([1, 2], edges, (REFERENCE + 1,))
+    assert _column(found, "kept") == {1: True, 2: False}
+
+
+def test_hash_duplicates_follow_the_image_they_repeat() -> None:
+    duplicates = pl.DataFrame(
+        {"image_id": [9], "duplicate_of": [2]}, schema=dict(DUPLICATES.columns)
+    )
+    edges = _edges((1, 2, 0.7), (REFERENCE, 1, 0.5))
+    found = _verdicts([1, 2, 9], edges, (REFERENCE,), duplicates=duplicates)
+    reasons = {1: "eval_overlap", 2: "copy", 9: "copy"}
+    assert _column(found, "reason") == reasons
+    assert _column(found, "component") == {1: 1, 2: 1, 9: 1}
+    assert _column(found, "evidence_id")[9] == 2
+    dropped = {"hash_duplicate": 1, "copy": 1, "eval_overlap": 1}
+    assert relative.funnel(found, duplicates) == (0, dropped)
+
+
+def test_an_image_with_hash_duplicates_only_is_a_representative() -> None:
+    duplicates = pl.DataFrame(
+        {"image_id": [9], "duplicate_of": [2]}, schema=dict(DUPLICATES.columns)
+    )
+    found = _verdicts([2, 9], [], duplicates=duplicates)
+    assert _column(found, "reason") == {2: "representative", 9: "copy"}
+
+
+def test_duplicates_of_another_pool_are_refused() -> None:
+    other = pl.DataFrame({"image_id": [9], "duplicate_of": [8]}, schema=dict(DUPLICATES.columns))
+    with pytest.raises(InputError, match="same run"):
+        _verdicts([1], [], duplicates=other)
+
+
+def test_a_giant_component_stops_the_run() -> None:
+    chain = [_edges((i, i + 1, 0.7))[0] for i in range(150)]
+    strict = replace(RULES, max_component_share=0.5)
+    with pytest.raises(InputError, match=r"one of 151; sizes \{1: 49, 151: 1\}"):
+        _verdicts(list(range(200)), chain, rules=strict)
+    assert _verdicts(list(range(200)), chain, rules=replace(strict, max_component_share=0.8)).height
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 19), st.integers(0, 24), st.sampled_from([0.4, 0.5, 0.7])),
+        max_size=40,
+    ),
+    st.sampled_from(["component", "direct"]),
+)
+@settings(max_examples=40, deadline=None)
+def test_networkx_agrees(rows: list[tuple[int, int, float]], overlap: str) -> None:
+    """Pool 0..19, references 20..24; no survivor has a reference within the threshold."""
+    edges = [(b, a, s) if b >= 20 else (a, b, s) for a, b, s in rows if a != b]
+    rules = replace(RULES, overlap=overlap)
+    found = _verdicts(list(range(20)), _edges(*edges), tuple(range(20, 25)), rules)
+    graph = nx.Graph()
+    graph.add_nodes_from(range(20))
+    graph.add_edges_from((a, b) for a, b, s in edges if s > 0.6 and a < 20)
+    chosen = {min(component) for component in nx.connected_components(graph)}
+    alive = chosen | set(range(20, 25))
+    across = nx.Graph()
+    across.add_nodes_from(alive)
+    across.add_edges_from((a, b) for a, b, s in edges if s > 0.45 and {a, b} <= alive)
+    touched = set()
+    for reference in range(20, 25):
+        near = nx.node_connected_component(across, reference)
+        touched |= near if overlap == "component" else set(across[reference])
+    assert set(found.filter("kept")["image_id"]) == chosen - touched
+    assert found.height == 20
