@@ -64,13 +64,16 @@ def sample_masks(
     masks = np.zeros((len(crops), grid[0] * grid[1]), dtype=np.bool_)
     for row, crop in enumerate(crops):
         rng = _generator((*key, crop))
-        mask = block_mask(rng, grid=grid, count=int(targets[crop])).ravel()
+        masks[row] = block_mask(rng, grid=grid, count=int(targets[crop])).ravel()
         if exact:
-            free = np.flatnonzero(~mask)
-            missing = int(targets[crop]) - int(mask.sum())
-            mask[rng.choice(free, size=missing, replace=False)] = True
-        masks[row] = mask
+            _top_up(rng, masks[row], count=int(targets[crop]))
     return masks
+
+
+def _top_up(rng: np.random.Generator, mask: NDArray[np.bool_], *, count: int) -> None:
+    """Mask single free patches at random, in place, until `count` are masked."""
+    missing = count - int(mask.sum())
+    mask[rng.choice(np.flatnonzero(~mask), size=missing, replace=False)] = True
 
 
 def _generator(key: Sequence[int]) -> np.random.Generator:

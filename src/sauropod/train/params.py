@@ -37,7 +37,10 @@ def multipliers(
 
 
 def param_groups(
-    student: Mapping[str, nn.Module], *, layerwise_decay: float = 1.0, patch_embed_lr: float = 1.0
+    student: Mapping[str, nn.Module] | nn.ModuleDict,
+    *,
+    layerwise_decay: float = 1.0,
+    patch_embed_lr: float = 1.0,
 ) -> list[dict[str, object]]:
     """Optimiser groups of a student, one per distinct set of multipliers.
 
@@ -73,7 +76,9 @@ def set_hyperparameters(
         group["weight_decay"] = weight_decay * group["wd_multiplier"]
 
 
-def clip_gradients(student: Mapping[str, nn.Module], *, max_norm: float) -> dict[str, Tensor]:
+def clip_gradients(
+    student: Mapping[str, nn.Module] | nn.ModuleDict, *, max_norm: float
+) -> dict[str, Tensor]:
     """Clip the gradient norm of each sub-module by itself, as the reference does.
 
     Args:

@@ -16,7 +16,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from sauropod.models.head import Head
-from sauropod.models.vit import VisionTransformer
+from sauropod.models.vit import Features, VisionTransformer
 from sauropod.train.batch import Batch
 from sauropod.train.config import Objective
 from sauropod.train.dino_loss import dino_loss
@@ -96,12 +96,6 @@ class SelfDistillation(nn.Module):
             self.average.eval()
         return self
 
-    def forward(
-        self, batch: Batch, *, teacher_temp: float, generator: torch.Generator | None = None
-    ) -> dict[str, Tensor]:
-        """The same as `compute_losses`."""
-        return self.compute_losses(batch, teacher_temp=teacher_temp, generator=generator)
-
     def compute_losses(
         self,
         batch: Batch,
@@ -124,13 +118,7 @@ class SelfDistillation(nn.Module):
         """
         if targets is None:
             targets = self.teacher_targets(batch, teacher_temp=teacher_temp)
-        crops = [batch.global_crops]
-        masks: list[Tensor | None] = [None if self.is_distillation else batch.masks]
-        if len(batch.local_crops):
-            crops.append(batch.local_crops)
-            masks.append(None)
-        backbone = _backbone(self.student)
-        features = backbone.forward_features(crops, masks=masks, generator=generator)
+        features = self._student_features(batch, generator)
         patches = features[0].patch_tokens.flatten(0, 1).index_select(0, targets.indices)
         cls_scores, patch_scores = _score(
             self.student, torch.cat([f.cls_token for f in features]), patches
@@ -147,6 +135,16 @@ class SelfDistillation(nn.Module):
         koleo = torch.stack([koleo_loss(view) for view in views]).sum()
         losses["koleo"] = self.objective.koleo_weight * koleo
         return losses
+
+    def _student_features(self, batch: Batch, generator: torch.Generator | None) -> list[Features]:
+        """Features of the masked global crops and, when there are any, of the local ones."""
+        crops = [batch.global_crops]
+        masks: list[Tensor | None] = [None if self.is_distillation else batch.masks]
+        if len(batch.local_crops):
+            crops.append(batch.local_crops)
+            masks.append(None)
+        backbone = _backbone(self.student)
+        return backbone.forward_features(crops, masks=masks, generator=generator)
 
     @torch.no_grad()
     def teacher_targets(self, batch: Batch, *, teacher_temp: float) -> Targets:
