@@ -22,7 +22,7 @@ def _setting(
     return Scene(
         width=width,
         height=height,
-        backdrop=backdrop or pick(rng, tuple(BACKDROPS)),
+        backdrop=backdrop or pick(rng, (*BACKDROPS, "studio")),
         horizon=rng.uniform(0.45, 0.68),
         key=key,
         light=rng.uniform(-2.4, -0.8),
@@ -34,11 +34,11 @@ def _with(scene: Scene, **changes: object) -> Scene:
     return Scene(**{**scene.__dict__, **changes})
 
 
-def portrait(label: str, key: Key, *, width: int, height: int, size: float = 0.37) -> Scene:
+def portrait(label: str, key: Key, *, width: int, height: int, size: float = 0.4) -> Scene:
     """Draw a scene with one subject of a class, filling about 2 * size of the shorter side."""
     rng = generator(key[0], "portrait", key[1])
     scene = _setting(rng, key, width, height)
-    return staged(subject(label, rng), scene, rng, size=size * rng.uniform(0.78, 1.18))
+    return staged(subject(label, rng), scene, rng, size=size * rng.uniform(0.82, 1.15))
 
 
 def staged(who: Subject, scene: Scene, rng: np.random.Generator, *, size: float) -> Scene:

@@ -155,8 +155,10 @@ def _paints(rng: np.random.Generator) -> tuple[Colour, ...]:
     return main, second, accent, INK, CREAM, shaded(main, pick(rng, (0.6, 0.75, 1.35)))
 
 
-def _pattern(rng: np.random.Generator) -> Texture:
-    name = pick(rng, TEXTURES)
+def _pattern(rng: np.random.Generator, label: str) -> Texture:
+    """Draw a texture; two thirds of a class's members wear the one that is usual for it."""
+    usual = TEXTURES[sorted(KINDS).index(label) % len(TEXTURES)] if label in KINDS else "plain"
+    name = usual if rng.random() < 0.65 else pick(rng, TEXTURES)
     return Texture(name, rng.uniform(2.2, 4.5), rng.uniform(0, 180), rng.random())
 
 
@@ -172,7 +174,7 @@ def _species(label: str) -> tuple[Texture, np.ndarray]:
 
 def subject(label: str, rng: np.random.Generator) -> Subject:
     """Draw an identity of a class or of a species; a species has its shape and texture fixed."""
-    palette, texture, shape = _paints(rng), _pattern(rng), rng.random(8)
+    palette, texture, shape = _paints(rng), _pattern(rng, label), rng.random(8)
     if label == "hazard":
         yellow = (0.98, 0.82, 0.10)
         palette = (yellow, yellow, (0.90, 0.12, 0.12), INK, CREAM, (0.08, 0.08, 0.10))
@@ -208,7 +210,7 @@ def pose(
     """
     kind = KINDS[SPECIES.get(label, label)]
     half = np.array([size * min(1, 1 / aspect), size * min(1, aspect)])
-    x, y = 0.5 + (0.5 - half).clip(0) * rng.uniform(-0.9, 0.9, 2)
+    x, y = 0.5 + (0.5 - half).clip(0) * rng.uniform(-0.8, 0.8, 2)
     if kind.stands:
         low = max(horizon + 0.06, 2 * half[1])
         y = low + rng.uniform(0, 0.9) * max(0.0, 0.98 - low) - half[1]
@@ -216,7 +218,7 @@ def pose(
         float(x),
         float(y),
         size,
-        angle=rng.normal(0, 6.0 if kind.stands else 20.0),
+        angle=rng.normal(0, 5.0 if kind.stands else 14.0),
         flip=bool(rng.random() < 0.5),
         squash=rng.uniform(0.82, 1.1),
         shear=rng.normal(0, 0.09),

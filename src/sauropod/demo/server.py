@@ -5,7 +5,8 @@ cannot: a list of rules `{"path": glob, ...}` of which the first that matches is
 
     headers   extra response headers                 status    answer with this status and no body
     location  redirect there (with status, or 302)   delay_s   wait before answering
-    bytes     answer with this many zero bytes       chunked   without Content-Length
+    bytes     answer with so many bytes, a JPEG's     chunked   without Content-Length
+              first ones and zeros
 """
 
 import contextlib
@@ -26,6 +27,7 @@ from sauropod.errors import InputError
 from sauropod.io import replacing
 
 BLOCK = 1 << 16
+JPEG_START = b"\xff\xd8\xff\xe0\x00\x10JFIF\x00\x01\x01\x00\x00\x01\x00\x01\x00\x00"
 Rule = dict[str, Any]
 
 
@@ -93,7 +95,7 @@ class _Visitor(BaseHTTPRequestHandler):
             return
         with contextlib.suppress(OSError):
             if "bytes" in rule:
-                self._zeros(rule, with_body=with_body)
+                self._oversize(rule, with_body=with_body)
             elif "location" in rule or "status" in rule:
                 self._empty(rule)
             else:
@@ -115,13 +117,14 @@ class _Visitor(BaseHTTPRequestHandler):
             self.send_header("Content-Length", str(length))
         self.end_headers()
 
-    def _zeros(self, rule: Rule, *, with_body: bool) -> None:
+    def _oversize(self, rule: Rule, *, with_body: bool) -> None:
         chunked = rule.get("chunked", False)
         self.send_response(200)
         self._end(rule, "image/jpeg", None if chunked else rule["bytes"])
-        left = rule["bytes"] if with_body else 0
+        left, start = (rule["bytes"] if with_body else 0), JPEG_START
         while left > 0 and not self.server.stopping.is_set():
-            block = b"\0" * min(left, BLOCK)
+            block = start.ljust(BLOCK, b"\0")[:left]
+            start = b""
             self.wfile.write(b"%x\r\n%b\r\n" % (len(block), block) if chunked else block)
             left -= len(block)
         if chunked:

@@ -60,9 +60,9 @@ def classification(ledger: Ledger, knobs: Demo) -> Iterator[str]:
     large = dict(zip(counts, _split(knobs.large_per_class), strict=True))
     side = knobs.image_size
     recipe = (
-        ("objects", OBJECTS, counts, side, 0.37),
-        ("fine", FINE, counts, side, 0.37),
-        ("objects_large", OBJECTS, large, 2 * side, 0.2),
+        ("objects", OBJECTS, counts, side, 0.4),
+        ("fine", FINE, counts, side, 0.4),
+        ("objects_large", OBJECTS, large, 2 * side, 0.3),
     )
     for dataset, labels, splits, pixels, size in recipe:
         for split, count in splits.items():

@@ -50,7 +50,6 @@ def _addresses() -> list[Trap]:
     schemes = (
         "file:///etc/passwd",
         "ftp://gallery.demo.test/photo.jpg",
-        "data:image/gif;base64,R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw==",
         "javascript:alert(1)",
         "http://",
     )

@@ -77,7 +77,10 @@ def _clear(out: Path) -> None:
 
 def _website(ledger: Ledger, knobs: Demo, items: list[Item]) -> list[Page]:
     """Write what the site serves besides the images; note the pool's truth; return the pages."""
-    sample = next(item for item in items if item.host == GALLERY and item.status == "ok")
+    known = [item for item in items if item.host == GALLERY and item.kind == "original"]
+    good = [item for item in known if item.status == "ok" and item.file.suffix == ".jpg"]
+    # The largest: whatever is cut off, its header stays.
+    sample = max(good, key=lambda item: (len(item.file.data), item.url))
     found = traps(sample)
     for trap in found:
         if trap.body is not None:

@@ -72,6 +72,8 @@ def test_oversize_bodies_come_declared_and_endless(site: Site) -> None:
     _, headers, body = ask(site, SHOP, "/files/huge.jpg")
     assert int(headers["content-length"]) == 80_000_000
     assert len(body) == 1 << 20
+    assert body.startswith(b"\xff\xd8\xff")
+    assert not body[32:].strip(b"\0")
     _, headers, body = ask(site, SHOP, "/files/endless.jpg")
     assert headers["transfer-encoding"] == "chunked"
     assert len(body) == 1 << 20
