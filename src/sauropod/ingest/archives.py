@@ -8,7 +8,7 @@ as a page or under the reason it was left out.
 import logging
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -52,7 +52,8 @@ def pages(path: Path, *, max_bytes: int, counts: Counter[str]) -> Iterator[Page]
         if record.record_type != WarcRecordType.response:
             counts[str(record.record_type)] += 1
             continue
-        page = _page(record, max_bytes=max_bytes)
+        url = (record.headers.get("WARC-Target-URI") or "").strip("<> ")
+        page = read_page(url, record.reader.read, max_bytes=max_bytes)
         counts["page" if isinstance(page, Page) else page] += 1
         if isinstance(page, Page):
             yield page
@@ -96,11 +97,16 @@ def _next_start(file: BinaryIO, *, after: int) -> int:
     return -1
 
 
-def _page(record: WarcRecord, *, max_bytes: int) -> Page | str:
-    """The page a response record holds, or the reason it is none."""
-    url = record.headers.get("WARC-Target-URI") or ""
+def read_page(url: str, read: Callable[[int], bytes], *, max_bytes: int) -> Page | str:
+    """Read an HTTP response that holds a page; else the reason it is none.
+
+    Args:
+        url: The page's address.
+        read: Gives at most so many of the response's next bytes.
+        max_bytes: The page is cut after this many bytes, decoded.
+    """
     try:
-        head, body = _split(record.reader.read(HEAD))
+        head, body = _split(read(HEAD))
         status = _STATUS.match(head)
         if not status:
             return "not_http"
@@ -110,13 +116,12 @@ def _page(record: WarcRecord, *, max_bytes: int) -> Page | str:
         kind = fields.get("content-type", [""])[0]
         if kind.partition(";")[0].strip().lower() not in HTML:
             return "not_html"
-        body += record.reader.read(max(0, max_bytes - len(body)))
-    except (OSError, ValueError):
+        body += read(max(0, max_bytes - len(body)))
+    except (OSError, EOFError, ValueError):
         return "unreadable"
     body = http_body.decode(body, fields=fields, max_bytes=max_bytes)
     charset = _CHARSET.search(kind)
-    robots = tuple(fields.get("x-robots-tag", ()))
-    return Page(url.strip("<> "), body, charset[1] if charset else None, robots)
+    return Page(url, body, charset[1] if charset else None, tuple(fields.get("x-robots-tag", ())))
 
 
 def _split(block: bytes) -> tuple[bytes, bytes]:
@@ -126,12 +131,3 @@ def _split(block: bytes) -> tuple[bytes, bytes]:
         if found:
             return head, body
     return block, b""
-
-
-def is_arc(path: Path) -> bool:
-    """True for the ARC format that came before WARC."""
-    with path.open("rb") as file:
-        start = file.read(4096)
-    if start.startswith(b"\x1f\x8b"):
-        start = http_body.decompress(start, encoding="gzip", max_bytes=64)
-    return start.startswith(b"filedesc:")

@@ -1,6 +1,5 @@
 """From pages to the LINKS table: resolve, normalise, judge, deduplicate, sort by key."""
 
-import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -11,12 +10,10 @@ import polars as pl
 from sauropod import schema
 from sauropod.config import Links
 from sauropod.errors import InputError
-from sauropod.ingest import archives, opt_out, pages, sources, urls, wat
+from sauropod.ingest import arc, archives, complexity, opt_out, pages, sources, urls, wat
 from sauropod.ingest.pages import Found
 from sauropod.ingest.policy import Policy, read_policy, registered_domain
 from sauropod.progress import track
-
-log = logging.getLogger(__name__)
 
 AGENT = "sauropod"
 """Our product token: the name robots directives address us by."""
@@ -125,10 +122,6 @@ def _rows(
             for reference, page_url in sources.url_table(path).iter_rows():
                 yield judge.row(reference, base=None, page_url=page_url)
             continue
-        if archives.is_arc(path):
-            records["arc_archive"] += 1
-            log.warning("%s: an ARC archive, older than WARC: not read", path)
-            continue
         for page_url, found in _pages(path, kind=kind, knobs=knobs, records=records):
             yield from page_rows(page_url, found, knobs=knobs, judge=judge)
 
@@ -140,8 +133,13 @@ def _pages(
         digests = wat.digests(path, max_bytes=knobs.max_page_bytes, counts=records)
         yield from ((digest.url, digest.found) for digest in digests)
         return
-    for page in archives.pages(path, max_bytes=knobs.max_page_bytes, counts=records):
-        found = pages.read(pages.decode(page.body, charset=page.charset), agent=AGENT)
+    reader = arc.pages if arc.is_arc(path) else archives.pages
+    for page in reader(path, max_bytes=knobs.max_page_bytes, counts=records):
+        html = pages.decode(page.body, charset=page.charset)
+        if not complexity.parseable(html):
+            records.update(page=-1, too_complex=1)
+            continue
+        found = pages.read(html, agent=AGENT)
         found.robots += page.robots
         yield page.url, found
 
