@@ -95,8 +95,7 @@ def _neighbours(
 ) -> tuple[np.ndarray, np.ndarray]:
     # One more than wanted: a query that is in the collection is its own nearest neighbour.
     count = (search.neighbours + 1) * search.over_fetch
-    proposed = nearest.candidates(collection.index, vectors, count=count)
-    similarities = nearest.exact_similarities(
-        vectors, proposed, collection.stored, origin=collection.origin
-    )
+    origin = collection.origin
+    proposed = nearest.candidates(collection.index, vectors, count=count, origin=origin)
+    similarities = nearest.exact_similarities(vectors, proposed, collection.stored, origin=origin)
     return nearest.nearest(proposed, similarities, count=search.neighbours, but=ids)

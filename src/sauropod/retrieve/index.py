@@ -133,11 +133,25 @@ def save(index: faiss.Index, path: Path) -> None:
     faiss.write_index(index, str(path))
 
 
-def candidates(index: faiss.Index, queries: np.ndarray, *, count: int) -> np.ndarray:
-    """Ids the index proposes for (q, d) queries: (q, count) int64, padded with -1."""
+def candidates(index: faiss.Index, queries: np.ndarray, *, count: int, origin: Path) -> np.ndarray:
+    """Ids the index (of the file `origin`) proposes for (q, d) queries.
+
+    Returns:
+        (q, c) int64, c = min(count, vectors in the index), padded with -1.
+
+    Raises:
+        InputError: the queries have another width than the index.
+    """
     count = min(count, index.ntotal)
     if count == 0 or len(queries) == 0:
         return np.full((len(queries), count), -1, np.int64)
+    if queries.shape[1] != index.d:
+        raise InputError(
+            origin,
+            expected=f"{queries.shape[1]} dimensions as the queries have",
+            found=str(index.d),
+            fix="compute the vectors of both sides with the same weights",
+        )
     if on_gpu() and count <= GPU_MOST_CANDIDATES:
         index = faiss.index_cpu_to_all_gpus(index)
     found = [
@@ -225,9 +239,11 @@ def exact_nearest(
 
     Same arguments and results as `nearest`, reading the shards once.
     """
-    normalised = unit(queries)
     ids = np.full((len(queries), 0), -1, np.int64)
     best = np.empty((len(queries), 0), np.float32)
+    if len(queries) == 0:
+        return ids, best
+    normalised = unit(queries)
     for shard_ids, vectors in shards:
         for start in range(0, len(shard_ids), CHUNK):
             part = slice(start, start + CHUNK)

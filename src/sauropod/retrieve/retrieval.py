@@ -71,20 +71,9 @@ def _needed(path: Path | None, flag: str, row: Row) -> Path:
     return path
 
 
-def _same_width(path: Path, width: int, queries: np.ndarray) -> None:
-    if width != queries.shape[1]:
-        raise InputError(
-            path,
-            expected=f"{queries.shape[1]} dimensions as the queries have",
-            found=str(width),
-            fix="embed the pool and the curated sets with the same backbone",
-        )
-
-
 def _sample(row: Row, queries: Shard, files: Pool, knobs: Retrieve) -> Result:
     path = _needed(files.index, "--index", row)
     index = nearest.load(path, num_probes=knobs.num_probes)
-    _same_width(path, index.d, queries[1])
     pool = Collection(
         index=index, origin=path, stored=StoredVectors(files.embeddings, schema.EMBEDDINGS)
     )
@@ -118,9 +107,7 @@ def _audit(row: Row, queries: Shard, pool: Collection, knobs: Retrieve) -> tuple
     chosen = smallest(vector_keys(vectors, seed=knobs.seed, purpose="audit"), knobs.audit)
     some = vectors[chosen]
     count = row.per_query
-    proposed = nearest.candidates(pool.index, some, count=count * knobs.over_fetch)
-    similarities = nearest.exact_similarities(some, proposed, pool.stored, origin=pool.origin)
-    found, _ = nearest.nearest(proposed, similarities, count=count)
+    found, _ = sample.neighbours(some, pool, count=count, over_fetch=knobs.over_fetch)
     truth, _ = nearest.exact_nearest(some, pool.stored, count=count)
     return nearest.recall(found, truth)
 
@@ -128,7 +115,13 @@ def _audit(row: Row, queries: Shard, pool: Collection, knobs: Retrieve) -> tuple
 def _cluster(row: Row, queries: np.ndarray, files: Pool, knobs: Retrieve) -> Result:
     path = _needed(files.centroids, "--centroids", row)
     centroids = kmeans.load(path)
-    _same_width(path, centroids.shape[1], queries)
+    if centroids.shape[1] != queries.shape[1]:
+        raise InputError(
+            path,
+            expected=f"{queries.shape[1]} dimensions as the queries have",
+            found=str(centroids.shape[1]),
+            fix="embed the pool and the curated sets with the same backbone",
+        )
     hit = sample.query_clusters(queries, centroids, min_queries=knobs.min_queries)
     clusters = schema.scan([_needed(files.clusters, "--clusters", row)], schema.CLUSTERS)
     chosen = pl.LazyFrame({"cluster": hit}, schema={"cluster": pl.UInt32})

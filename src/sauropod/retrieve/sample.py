@@ -30,9 +30,7 @@ def by_query(
         `per_query` unless the pool is smaller.
     """
     ids, vectors = queries
-    proposed = nearest.candidates(pool.index, vectors, count=per_query * over_fetch)
-    similarities = nearest.exact_similarities(vectors, proposed, pool.stored, origin=pool.origin)
-    found, best = nearest.nearest(proposed, similarities, count=per_query)
+    found, best = neighbours(vectors, pool, count=per_query, over_fetch=over_fetch)
     rows, columns = np.nonzero(found >= 0)
     return _neighbours(
         image_id=found[rows, columns].astype(np.uint64),
@@ -41,6 +39,16 @@ def by_query(
         rank=(columns + 1).astype(np.uint32),
         similarity=best[rows, columns],
     )
+
+
+def neighbours(
+    queries: np.ndarray, pool: Collection, *, count: int, over_fetch: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Find each query's nearest images: ids (q, k) int64, -1 for none, and cosines (q, k)."""
+    origin = pool.origin
+    proposed = nearest.candidates(pool.index, queries, count=count * over_fetch, origin=origin)
+    similarities = nearest.exact_similarities(queries, proposed, pool.stored, origin=origin)
+    return nearest.nearest(proposed, similarities, count=count)
 
 
 def query_clusters(vectors: np.ndarray, centroids: np.ndarray, *, min_queries: int) -> np.ndarray:

@@ -42,7 +42,7 @@ def test_neighbours_of_brute_force(
     loaded = index.load(tmp_path / "x.faiss", num_probes=8)
     assert loaded.metric_type == faiss.METRIC_L2
     assert loaded.ntotal == 1000
-    proposed = index.candidates(loaded, vectors[:50], count=200)
+    proposed = index.candidates(loaded, vectors[:50], count=200, origin=HERE)
     similarities = index.exact_similarities(vectors[:50], proposed, shards, origin=HERE)
     found, best = index.nearest(proposed, similarities, count=4, but=ids[:50])
 
