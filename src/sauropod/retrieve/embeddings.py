@@ -3,6 +3,7 @@
 Source: DINOv2 appendix A.2. Shapes: B images, S side of the crop in pixels, D width.
 """
 
+import itertools
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -93,5 +94,6 @@ def _crop(place: Place, knobs: Embed) -> np.ndarray | str:
 
 
 def _batches(places: list[Place], size: int) -> Iterator[list[Place]]:
-    batches = (places[i : i + size] for i in range(0, len(places), size))
-    return track(batches, total=len(places), label="embed", unit="images", weight=size)
+    shown = track(places, total=len(places), label="embed", unit="images")
+    while batch := list(itertools.islice(shown, size)):
+        yield batch
