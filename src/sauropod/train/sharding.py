@@ -109,8 +109,9 @@ def shard(networks: Iterable[nn.Module], *, dtype: torch.dtype | None) -> None:
     policy = MixedPrecisionPolicy(param_dtype=dtype, reduce_dtype=torch.float32)
     for network in networks:
         for block in getattr(network, "blocks", ()):
-            fully_shard(block, mp_policy=policy)
-        fully_shard(network, mp_policy=policy)
+            fully_shard(block, mp_policy=policy, reshard_after_forward=True)
+        # A root keeps its parameters gathered until backward, which never comes for a teacher.
+        fully_shard(network, mp_policy=policy, reshard_after_forward=True)
         if hasattr(network, "forward_features"):
             register_fsdp_forward_method(network, "forward_features")
 
