@@ -84,6 +84,7 @@ class Judge:
     def __init__(self, policy: Policy) -> None:
         """Take the user's blocklists."""
         self._policy = policy
+        self._hosts: dict[str, tuple[str, str]] = {}
 
     def row(self, reference: str, *, base: urls.Base | None, page_url: str | None) -> Row | None:
         """Resolve and judge one reference; None when it carries the image itself (data:).
@@ -98,7 +99,12 @@ class Judge:
             text = reference.strip()[: urls.MAX_URL].encode("utf-8", "replace").decode()
             return text, page_url, "", "bad_url"
         host = urls.host_of(url)
-        return url, page_url, registered_domain(host), self._policy.status(url, host=host)
+        said = self._hosts.get(host)
+        if said is None:
+            said = registered_domain(host), self._policy.host_status(host)
+            self._hosts[host] = said
+        domain, status = said
+        return url, page_url, domain, status if status != "ok" else self._policy.url_status(url)
 
 
 def unique(links: pl.DataFrame) -> pl.DataFrame:

@@ -29,15 +29,16 @@ class Policy:
     domains: frozenset[str]
     pattern: re.Pattern[str] | None
 
-    def status(self, url: str, *, host: str) -> str:
-        """Status of a normalised URL: ok, private_address or blocked_domain."""
-        if _refused(host):
+    def host_status(self, host: str) -> str:
+        """Status that a host gives all its URLs: ok, private_address or blocked_domain."""
+        if addresses.refused(host):
             return "private_address"
-        if self.domains and any(suffix in self.domains for suffix in _suffixes(host)):
-            return "blocked_domain"
-        if self.pattern and self.pattern.search(url):
-            return "blocked_domain"
-        return "ok"
+        blocked = self.domains and any(suffix in self.domains for suffix in _suffixes(host))
+        return "blocked_domain" if blocked else "ok"
+
+    def url_status(self, url: str) -> str:
+        """Status of a URL by itself: ok or blocked_domain."""
+        return "blocked_domain" if self.pattern and self.pattern.search(url) else "ok"
 
 
 def read_policy(domain_files: Sequence[Path], *, url_files: Sequence[Path]) -> Policy:
@@ -60,11 +61,6 @@ def registered_domain(host: str) -> str:
         return host
     found = _EXTRACT.extract_str(host).top_domain_under_public_suffix
     return found or ".".join(host.split(".")[-2:])  # the list's own rule for unlisted endings
-
-
-@lru_cache(maxsize=65536)
-def _refused(host: str) -> bool:
-    return addresses.refused(host)
 
 
 def _suffixes(host: str) -> Iterable[str]:

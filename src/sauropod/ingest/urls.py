@@ -10,7 +10,7 @@ pages in a legacy charset are encoded as UTF-8, which browsers would not do.
 import hashlib
 import ipaddress
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 import idna
@@ -50,10 +50,14 @@ class Base:
     path: str
     query: str
 
-    @property
-    def folder(self) -> str:
-        """The path up to and including its last slash."""
-        return self.path[: self.path.rfind("/") + 1]
+    origin: str = field(init=False)
+    folder: str = field(init=False)
+    """The path up to and including its last slash."""
+
+    def __post_init__(self) -> None:
+        """Join what every relative link of the page starts with."""
+        object.__setattr__(self, "origin", f"{self.scheme}://{self.authority}")
+        object.__setattr__(self, "folder", self.path[: self.path.rfind("/") + 1])
 
 
 def base_of(url: str) -> Base:
@@ -68,8 +72,9 @@ def normalise(reference: str, *, base: Base | None = None) -> str:
 
     Raises BadURL for other schemes, user information, bad hosts or ports, and what is too long.
     """
-    if _NORMAL.match(reference) and len(reference) <= MAX_URL:
-        return reference
+    guess = _join_simply(reference, base=base) if base else reference
+    if _NORMAL.match(guess) and len(guess) <= MAX_URL:
+        return guess
     if len(reference) > 4 * MAX_URL:
         raise BadURL("longer than the limit")
     text = reference.strip(_STRIP).translate(_REMOVE).split("#", 1)[0]
@@ -83,6 +88,14 @@ def normalise(reference: str, *, base: Base | None = None) -> str:
     return url
 
 
+def _join_simply(reference: str, *, base: Base) -> str:
+    """Resolve the plain cases by pasting; a wrong guess is never in normal form."""
+    start = reference[:2]
+    if ":" in reference or start == "//" or start[:1] in ("?", ""):
+        return reference
+    return f"{base.origin}{'' if start[0] == '/' else base.folder}{reference}"
+
+
 def url_key(url: str) -> int:
     """First 8 bytes of the SHA-256 of the URL, big-endian: a UInt64 that sorts links at random."""
     return int.from_bytes(hashlib.sha256(url.encode("utf-8", "surrogatepass")).digest()[:8], "big")
@@ -90,8 +103,9 @@ def url_key(url: str) -> int:
 
 def host_of(url: str) -> str:
     """The host of a normalised URL, without port or brackets."""
-    authority = _pieces(url.split("://", 1)[1])[0]
-    return _host_port(authority)[0].strip("[]")
+    start = url.index("//") + 2
+    authority = url[start : url.index("/", start)]
+    return _host_port(authority)[0].strip("[]") if ":" in authority else authority
 
 
 def port_of(url: str) -> int:
@@ -196,8 +210,8 @@ def _authority(authority: str, *, scheme: str) -> str:
 
 def _host_port(authority: str) -> tuple[str, str]:
     if authority.startswith("["):
-        host, _, rest = authority.partition("]")
-        return host + "]", rest[1:] if rest.startswith(":") else rest
+        host, end, rest = authority.partition("]")
+        return host + end, rest[1:] if rest.startswith(":") else rest
     host, _, port = authority.partition(":")
     return host, port
 
@@ -205,6 +219,8 @@ def _host_port(authority: str) -> tuple[str, str]:
 def _host(host: str) -> str:
     """A host as it goes on the wire: dotted decimal, bracketed IPv6 or ASCII labels."""
     if host.startswith("["):
+        if "%" in host or not host.endswith("]"):
+            raise BadURL("not an IPv6 address")
         try:
             return f"[{ipaddress.IPv6Address(host[1:-1]).compressed}]"
         except ValueError:
