@@ -48,11 +48,16 @@ def test_assignment_is_brute_force(points: np.ndarray) -> None:
     np.testing.assert_allclose(distances, apart.min(1), rtol=1e-5)
 
 
-def test_resumed_equals_uninterrupted(points: np.ndarray, tmp_path: Path) -> None:
-    options = {"num_clusters": 20, "seed": 1}
+@pytest.mark.parametrize("stop", [1, 2, 4])
+def test_resumed_equals_uninterrupted(stop: int, tmp_path: Path) -> None:
+    """On points of which most coincide, so that clusters are empty and repaired all the time."""
+    rng = np.random.default_rng(3)
+    points = np.concatenate([np.zeros((900, 4)), rng.standard_normal((100, 4))])
+    points = points.astype(np.float16)
+    options = {"num_clusters": 60, "seed": 1}
     whole, objectives = kmeans.fit(points, num_iterations=6, **options)
     state = tmp_path / "kmeans.safetensors"
-    kmeans.fit(points, num_iterations=2, checkpoint=state, **options)
+    kmeans.fit(points, num_iterations=stop, checkpoint=state, **options)
     resumed, again = kmeans.fit(points, num_iterations=6, checkpoint=state, **options)
     np.testing.assert_array_equal(resumed, whole)
     assert again == objectives
@@ -68,14 +73,23 @@ def test_checkpoint_of_another_run_is_not_used(points: np.ndarray, tmp_path: Pat
         np.testing.assert_array_equal(found, expected)
 
 
-def test_every_cluster_ends_with_members() -> None:
-    """Nine of ten first centroids coincide: their clusters start empty and are repaired."""
+def test_an_empty_cluster_gets_half_of_a_large_one() -> None:
+    """Clusters of one vector are never split; both halves stay around the old mean."""
+    means = np.array([[9.0, 9.0], [1.0, 2.0], [5.0, 5.0]])
+    sizes = np.array([0, 10, 1])
+    for seed in range(5):
+        generator = np.random.default_rng(seed)
+        repaired = kmeans._repair(means.copy(), sizes, generator)
+        up, down = 1 + kmeans.SPLIT, 1 - kmeans.SPLIT
+        np.testing.assert_allclose(repaired, [[up, 2 * down], [down, 2 * up], [5, 5]])
+
+
+def test_empty_clusters_are_repaired_in_a_run() -> None:
     rng = np.random.default_rng(3)
     points = np.concatenate([np.zeros((900, 4)), rng.standard_normal((100, 4))]).astype(np.float32)
-    centroids, _ = kmeans.fit(points, num_clusters=10, num_iterations=25, seed=0)
+    centroids, _ = kmeans.fit(points, num_clusters=10, num_iterations=5, seed=0)
     labels, _ = kmeans.assign(points, centroids)
-    assert np.isfinite(centroids).all()
-    assert len(np.unique(labels)) >= 8
+    assert len(np.unique(labels)) == 10
 
 
 def test_save_load_and_mistakes(points: np.ndarray, tmp_path: Path) -> None:

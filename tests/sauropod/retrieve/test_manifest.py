@@ -88,6 +88,12 @@ def test_uncurated_is_a_seeded_sample_of_kept_images() -> None:
     assert manifest.uncurated(kept, size=99, seed=0).height == 9
 
 
+def test_uncurated_chooses_among_equal_bytes_by_url() -> None:
+    same = POOL.with_columns(sha256=pl.lit("ab" * 32))
+    rows = manifest.uncurated(same[::-1], size=3, seed=0)
+    assert rows["url"].to_list() == ["u0", "u1", "u2"]
+
+
 def test_every_curated_dataset_as_it_is() -> None:
     both = pl.concat([GOOD, _images([200], "better")])
     assert manifest.every_curated(both) == ["better:as_is", "good:as_is"]
