@@ -1,27 +1,13 @@
 """The script demo.py: a world from the command line, and a mistake that ends with exit code 2."""
 
-import importlib.util
 import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
+import demo
 from sauropod import cli
 from sauropod.config import Demo
-
-SRC = Path(__file__).parents[2] / "src"
-
-
-def script(name: str) -> ModuleType:
-    """Import a stage script by its file."""
-    spec = importlib.util.spec_from_file_location(f"stage_{name}", SRC / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
 
 TINY = Demo(
     image_size=32,
@@ -41,7 +27,7 @@ TINY = Demo(
 
 
 def test_main_writes_a_world(tmp_path: Path) -> None:
-    script("demo").main(out=tmp_path / "world", knobs=TINY)
+    demo.main(out=tmp_path / "world", knobs=TINY)
     assert (tmp_path / "world/truth.parquet").is_file()
     assert (tmp_path / "world/crawl.paths").read_text().count("\n") == 3
 
@@ -51,7 +37,7 @@ def test_help_names_the_knobs(
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["demo.py", "--help"])
     with pytest.raises(SystemExit) as ending:
-        cli.run(script("demo").main)
+        cli.run(demo.main)
     assert ending.value.code == 0
     assert "--pool-images" in capsys.readouterr().out
 
@@ -62,7 +48,7 @@ def test_a_strange_folder_is_the_users_mistake(
     (tmp_path / "photo.jpg").write_bytes(b"mine")
     monkeypatch.setattr(sys, "argv", ["demo.py", "--out", str(tmp_path)])
     with pytest.raises(SystemExit) as ending:
-        cli.run(script("demo").main)
+        cli.run(demo.main)
     assert ending.value.code == 2
     assert "photo.jpg" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["photo.jpg"]

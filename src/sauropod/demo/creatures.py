@@ -261,44 +261,33 @@ def mouth(mood: int) -> list[Part]:
     return [Part(ellipse(0, 0.54, 0.14, 0.18), LIPS)]
 
 
+def eyes(gap: float, brow: float, look: float) -> list[Part]:
+    """Return a person's eyes and brows."""
+    parts = []
+    for x in (-gap, gap):
+        line = (x - 0.16, brow + 0.06), (x, brow), (x + 0.16, brow + 0.06)
+        parts += [
+            Part(ellipse(x, -0.05, 0.17, 0.14), WHITE),
+            Part(ellipse(x + look, -0.04, 0.09, 0.11), IRIS),
+            Part(limb(*line, widths=(0.05, 0.05)), HAIR),
+        ]
+    return parts
+
+
 def person(p: np.ndarray) -> list[Part]:
     """Return a head and shoulders, the head 2 units high around (0, 0)."""
     wide = lerp(p[0], 0.74, 0.86)
     behind, front = hair(int(lerp(p[1], 0, 5.99)))
-    body = [
-        Part(
-            blob((-1.5, 2.6), (-1.2, 1.4), (-0.4, 1.05), (0.4, 1.05), (1.2, 1.4), (1.5, 2.6)), SHIRT
-        ),
+    shoulders = blob((-1.5, 2.6), (-1.2, 1.4), (-0.4, 1.05), (0.4, 1.05), (1.2, 1.4), (1.5, 2.6))
+    upper = (-wide, -0.1), (-0.55, -0.85), (0.55, -0.85), (wide, -0.1)
+    return [
+        Part(shoulders, SHIRT),
         Part(box(-0.3, 0.7, 0.3, 1.25), SKIN),
-    ]
-    face = [
         *behind,
         *(Part(ellipse(x, 0.05, 0.16, 0.22), SKIN) for x in (-wide, wide)),
-        Part(
-            blob(
-                (-wide, -0.1),
-                (-0.55, -0.85),
-                (0.55, -0.85),
-                (wide, -0.1),
-                (0.5, 0.75),
-                (0, 1.0),
-                (-0.5, 0.75),
-            ),
-            SKIN,
-        ),
+        Part(blob(*upper, (0.5, 0.75), (0, 1.0), (-0.5, 0.75)), SKIN),
         *front,
+        *eyes(lerp(p[2], 0.28, 0.36), lerp(p[3], -0.42, -0.3), lerp(p[4], -0.05, 0.05)),
+        Part(limb((0, 0.0), (0.07, 0.2), (-0.03, 0.26), widths=(0.03, 0.05)), INK),
+        *mouth(int(lerp(p[5], 0, 3.99))),
     ]
-    gap, brow = lerp(p[2], 0.28, 0.36), lerp(p[3], -0.42, -0.3)
-    for x in (-gap, gap):
-        face += [
-            Part(ellipse(x, -0.05, 0.17, 0.14), WHITE),
-            Part(ellipse(x + lerp(p[4], -0.05, 0.05), -0.04, 0.09, 0.11), IRIS),
-            Part(
-                limb(
-                    (x - 0.16, brow + 0.06), (x, brow), (x + 0.16, brow + 0.06), widths=(0.05, 0.05)
-                ),
-                HAIR,
-            ),
-        ]
-    nose = Part(limb((0, 0.0), (0.07, 0.2), (-0.03, 0.26), widths=(0.03, 0.05)), INK)
-    return [*body, *face, nose, *mouth(int(lerp(p[5], 0, 3.99)))]

@@ -16,6 +16,7 @@ from sauropod.demo.sets import png
 
 FOCAL_PIXELS = 96.0  # written in the depth lists, as the NYU lists do; nothing reads it
 EASY, HARD, JUNK = "easy", "hard", "junk"
+INSTANCES = "benchmarks/instances"
 
 
 def _street(knobs: Demo, path: str) -> Shot:
@@ -64,12 +65,16 @@ def depth(ledger: Ledger, knobs: Demo) -> Iterator[str]:
 
 
 def _view(knobs: Demo, instance: int, number: int, path: str) -> Shot:
-    """Render a view of an instance; views 3 and later are hard: small, or people stand in front."""
+    """Render a view of an instance; 3 and 4 are small, in 4 a person stands by, 5 is cut off."""
     rng = generator(knobs.seed, "instance", instance)
     label = tuple(CLASSES)[instance % len(CLASSES)]
     who = subject(label, rng)
     side = knobs.image_size
     scene = casting.view(who, (knobs.seed, path), width=side, height=side)
+    if number == 5:
+        shot = render(scene)
+        cut = shot.rendered._replace(pixels=shot.rendered.pixels[:, : side // 3])
+        return Shot(cut, shot.faces)
     if number < 3:
         return render(scene)
     crowd = generator(knobs.seed, path, "crowd")
@@ -84,41 +89,41 @@ def instances(ledger: Ledger, knobs: Demo) -> Iterator[str]:
     into imlist that are `easy`, `hard` and `junk`, and its `bbx` (left, top, right, bottom).
     View 0 of an instance is its query; views 1 and 2 are easy, 3 and 4 hard, 5 junk (cut off).
     """
-    root, names, queries, truth = "benchmarks/instances", [], [], []
+    side = knobs.image_size
+    names: list[str] = []
+    queries, truth = [], []
     for instance in range(knobs.instances):
         lists: dict[str, list[int]] = {EASY: [], HARD: [], JUNK: []}
-        for number in range(6):
+        for number, grade in enumerate(("", EASY, EASY, HARD, HARD, JUNK)):
             name = f"object{instance:03d}_{number}"
-            path = f"{root}/jpg/{name}.jpg"
+            path = f"{INSTANCES}/jpg/{name}.jpg"
             shot = _view(knobs, instance, number, path)
-            if number == 5:
-                third = knobs.image_size // 3
-                shot = Shot(
-                    shot.rendered._replace(pixels=shot.rendered.pixels[:, :third]), shot.faces[:0]
-                )
-            facts = {"dataset": "instances", "split": "database" if number else "query"}
-            ledger.image(
-                path, encoded(shot), role="benchmark", label=f"object{instance:03d}", **facts
-            )
+            split = "database" if number else "query"
+            facts = {"dataset": "instances", "split": split, "label": name.split("_")[0]}
+            ledger.image(path, encoded(shot), role="benchmark", **facts)
             if number:
-                lists[(EASY, EASY, HARD, HARD, JUNK)[number - 1]].append(len(names))
+                lists[grade].append(len(names))
                 names.append(name)
             else:
                 queries.append(name)
             yield path
-        truth.append({**lists, "bbx": [0, 0, knobs.image_size, knobs.image_size]})
+        truth.append({**lists, "bbx": [0, 0, side, side]})
+    yield from _distractors(ledger, knobs, names)
+    book = {"imlist": names, "qimlist": queries, "gnd": truth}
+    ledger.write(f"{INSTANCES}/gnd.json", (json.dumps(book, indent=1) + "\n").encode())
+
+
+def _distractors(ledger: Ledger, knobs: Demo, names: list[str]) -> Iterator[str]:
+    """Add three database images of other objects per instance to `names`."""
+    side = knobs.image_size
     for k in range(knobs.instances * 3):
-        name = f"other{k:03d}"
-        path = f"{root}/jpg/{name}.jpg"
+        names.append(f"other{k:03d}")
+        path = f"{INSTANCES}/jpg/{names[-1]}.jpg"
         rng = generator(knobs.seed, path)
         who = subject(pick(rng, (*CLASSES, *SPECIES)), rng)
-        side = knobs.image_size
         shot = render(casting.view(who, (knobs.seed, path), width=side, height=side))
         ledger.image(path, encoded(shot), role="benchmark", dataset="instances", split="database")
-        names.append(name)
         yield path
-    book = {"imlist": names, "qimlist": queries, "gnd": truth}
-    ledger.write(f"{root}/gnd.json", (json.dumps(book, indent=1) + "\n").encode())
 
 
 def clips(ledger: Ledger, knobs: Demo) -> Iterator[str]:

@@ -12,11 +12,11 @@ cannot: a list of rules `{"path": glob, ...}` of which the first that matches is
 import contextlib
 import json
 import mimetypes
+import signal
 import subprocess
 import tempfile
 import threading
-import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -147,13 +147,13 @@ class _Visitor(BaseHTTPRequestHandler):
             self.wfile.write(data)
 
 
-def serve(site: Path, hosts: Path, *, stop: threading.Event) -> None:
-    """Serve a site until `stop` is set; the hosts file appears, whole, once the server listens.
+@contextlib.contextmanager
+def serving(site: Path, hosts: Path) -> Iterator[None]:
+    """Serve a site inside the block; the hosts file is whole, and the server listens, before it.
 
     Args:
         site: Folder with one folder per host and behaviours.json.
         hosts: File to write, `ADDRESS:PORT host host ...`.
-        stop: Ends the service.
 
     Raises:
         InputError: `site` is not a site.
@@ -163,32 +163,36 @@ def serve(site: Path, hosts: Path, *, stop: threading.Event) -> None:
         thread.start()
         with replacing(hosts) as temporary:
             temporary.write_text(server.hosts_lines())
-        while not stop.wait(3600):
-            time.sleep(0)
-        server.stopping.set()
-        server.shutdown()
-        thread.join()
+        try:
+            yield
+        finally:
+            server.stopping.set()
+            server.shutdown()
+            thread.join()
+
+
+def serve(site: Path, hosts: Path, *, stop: threading.Event) -> None:
+    """Serve a site until `stop` is set."""
+    with serving(site, hosts):
+        stop.wait()
 
 
 def serve_during(site: Path, command: Sequence[str]) -> int:
-    """Run a command while the site is served; it is given the site's hosts file as `--hosts`.
+    """Serve a site while a command runs, and return the command's exit code.
 
-    Args:
-        site: Folder with one folder per host and behaviours.json.
-        command: Program and arguments.
-
-    Returns:
-        The command's exit code.
+    The command is given the flag `--hosts FILE` at its end. SIGTERM and SIGINT are passed on to it,
+    so that it ends the way it would have ended alone. Call from the main thread.
     """
-    stop = threading.Event()
     with tempfile.TemporaryDirectory() as folder:
         hosts = Path(folder) / "hosts"
-        thread = threading.Thread(target=serve, args=(site, hosts), kwargs={"stop": stop})
-        thread.start()
-        try:
-            while thread.is_alive() and not hosts.exists():
-                time.sleep(0.01)
-            return subprocess.run([*command, "--hosts", str(hosts)], check=False).returncode
-        finally:
-            stop.set()
-            thread.join()
+        with serving(site, hosts), subprocess.Popen([*command, "--hosts", str(hosts)]) as process:
+            before = {
+                number: signal.signal(number, lambda told, _: process.send_signal(told))
+                for number in (signal.SIGTERM, signal.SIGINT)
+            }
+            try:
+                code = process.wait()
+            finally:
+                for number, handler in before.items():
+                    signal.signal(number, handler)
+    return code if code >= 0 else 128 - code

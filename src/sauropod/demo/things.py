@@ -14,6 +14,7 @@ from sauropod.demo.shapes import (
     ellipse,
     lerp,
     limb,
+    mirrored,
     polygon,
 )
 
@@ -73,44 +74,21 @@ def rocket(p: np.ndarray) -> list[Part]:
     w, fin = lerp(p[0], 0.24, 0.36), lerp(p[1], 0.5, 0.75)
     flame = lerp(p[2], 0.85, 1.1)
     wing = polygon((0.7 * w, 0.1), (fin, 0.45), (fin, 0.75), (0.5 * w, 0.55))
+    left = (-0.7 * w, 0.6), (-w, 0.0), (-0.6 * w, -0.6)
+    right = (0.6 * w, -0.6), (w, 0.0), (0.7 * w, 0.6)
+    tip = (-0.05, -1.0), (0, -1.05), (0.05, -1.0)
+    fire = (-0.6 * w, 0.55), (0.6 * w, 0.55), (0.2 * w, 0.85), (0, flame), (-0.2 * w, 0.85)
     parts = [
-        Part(
-            blob((-0.6 * w, 0.55), (0.6 * w, 0.55), (0.2 * w, 0.85), (0, flame), (-0.2 * w, 0.85)),
-            ACCENT,
-        ),
+        Part(blob(*fire), ACCENT),
         Part(blob((-0.3 * w, 0.55), (0.3 * w, 0.55), (0, 0.85)), LIGHT),
         Part(wing, SECOND),
-        Part(wing * [-1, 1], SECOND),
-        Part(
-            blob(
-                (-0.7 * w, 0.6),
-                (-w, 0.0),
-                (-0.6 * w, -0.6),
-                (0, -1.05),
-                (0.6 * w, -0.6),
-                (w, 0.0),
-                (0.7 * w, 0.6),
-            ),
-            0,
-            True,
-        ),
-        Part(
-            blob(
-                (-0.6 * w, -0.6),
-                (-0.05, -1.0),
-                (0, -1.05),
-                (0.05, -1.0),
-                (0.6 * w, -0.6),
-                (0, -0.52),
-            ),
-            SECOND,
-        ),
+        Part(mirrored(wing), SECOND),
+        Part(blob(*left, (0, -1.05), *right), 0, True),
+        Part(blob(left[-1], *tip, right[0], (0, -0.52)), SECOND),
     ]
     for k in range(1 + int(p[3] > 0.5)):
-        parts += [
-            Part(ellipse(0, -0.2 + 0.38 * k, 0.15, 0.15), DARK),
-            Part(ellipse(0, -0.2 + 0.38 * k, 0.1, 0.1), LIGHT),
-        ]
+        y = -0.2 + 0.38 * k
+        parts += [Part(ellipse(0, y, 0.15, 0.15), DARK), Part(ellipse(0, y, 0.1, 0.1), LIGHT)]
     return parts
 
 

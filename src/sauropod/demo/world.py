@@ -10,7 +10,7 @@ from sauropod.config import Demo
 from sauropod.demo import dense_sets, sets, warc
 from sauropod.demo.copies import Encoded
 from sauropod.demo.ledger import NO_FACES, Ledger
-from sauropod.demo.pool import BLOG, GALLERY, Item, Pool
+from sauropod.demo.pool import BLOCKED, BLOG, GALLERY, Item, Pool
 from sauropod.demo.traps import rules, traps
 from sauropod.demo.website import ROBOTS, Page, pages
 from sauropod.errors import InputError
@@ -28,8 +28,9 @@ def render_world(out: Path, knobs: Demo) -> Iterator[str]:
     a truth is whole.
 
     Raises:
-        InputError: the folder holds something else.
+        InputError: the folder holds something else, or a knob is out of range.
     """
+    _check(knobs)
     _clear(out)
     ledger = Ledger(out)
     yield from sets.curated(ledger, knobs)
@@ -58,6 +59,26 @@ def expected_images(knobs: Demo) -> int:
     clips = 6 * knobs.clips_per_action * knobs.clip_frames
     curated = knobs.curated_objects + knobs.curated_fine + knobs.curated_places
     return labelled + dense + clips + curated + 2 * knobs.detector_images + knobs.pool_images
+
+
+def _check(knobs: Demo) -> None:
+    """Name the first knob that no world can be made with."""
+    shares = {name: value for name, value in vars(knobs).items() if name.endswith("_share")}
+    planted = sum(shares.values()) - knobs.faces_share
+    wrong = next((name for name, share in shares.items() if not 0 <= share <= 1), "")
+    complaints = (
+        ("image_size", "at least 24", knobs.image_size, knobs.image_size < 24),
+        ("pool_images", "at least 40", knobs.pool_images, knobs.pool_images < 40),
+        (wrong, "a share in [0, 1]", shares.get(wrong), bool(wrong)),
+        ("unsafe_share", "all planted shares below 0.7 together", planted, planted > 0.7),
+    )
+    counts = {k: v for k, v in vars(knobs).items() if k.endswith(("_per_class", "_images"))}
+    counts |= {"clip_frames": knobs.clip_frames, "instances": knobs.instances}
+    few = ((name, "at least 1", value, value < 1) for name, value in counts.items())
+    for name, expected, value, is_wrong in (*complaints, *few):
+        if is_wrong:
+            flag = f"--{name.replace('_', '-')}"
+            raise InputError(flag, expected=expected, found=str(value), fix="change the knob")
 
 
 def _clear(out: Path) -> None:
@@ -139,5 +160,6 @@ def _archives(ledger: Ledger, shown: list[Page]) -> None:
             )
         )
         ledger.write(name, b"".join(members))
+    ledger.write("crawl/blocked_domains.txt", f"{BLOCKED}\n".encode())
     lines = "".join(f"{ledger.root / name}\n" for name in names)
     ledger.write("crawl.paths", lines.encode())

@@ -3,6 +3,7 @@
 import hashlib
 import io
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -104,3 +105,13 @@ def test_a_folder_that_is_not_a_world_is_left_alone(tmp_path: Path, knobs: Demo)
     with pytest.raises(InputError, match=r"thesis\.tex"):
         next(render_world(tmp_path, knobs))
     assert (tmp_path / "thesis.tex").read_text() == "years of work"
+
+
+@pytest.mark.parametrize(
+    ("knob", "value"),
+    [("pool_images", 5), ("image_size", 4), ("unsafe_share", 0.9), ("junk_share", -0.1)],
+)
+def test_a_knob_out_of_range_is_named(knob: str, value: float, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=f"--{knob.replace('_', '-')}"):
+        next(render_world(tmp_path / "world", replace(Demo(), **{knob: value})))
+    assert not (tmp_path / "world").exists()
