@@ -50,7 +50,14 @@ class Ledger:
             facts: Other text columns: dataset, split, label, parent, transform, status.
         """
         faces = NO_FACES if file is None else file.faces
-        row = {"dataset": "", "split": "", "label": "", "parent": "", "transform": "", **facts}
+        row: dict[str, Any] = {
+            "dataset": "",
+            "split": "",
+            "label": "",
+            "parent": "",
+            "transform": "",
+            **facts,
+        }
         row["status"] = facts.get("status", "ok")
         row["sha256"] = None if file is None else hashlib.sha256(file.data).hexdigest()
         row["num_faces"] = len(faces)

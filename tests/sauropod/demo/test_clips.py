@@ -21,8 +21,8 @@ def test_where_the_motions_lead() -> None:
 
 @pytest.mark.parametrize("action", MOTIONS)
 def test_a_clip_keeps_its_place_and_moves_its_subject(action: str) -> None:
-    shots = clip(action, "mug", (0, "clip"), size=40, frames=3)
-    assert len(shots) == 3
+    shots = clip(action, "mug", (0, "clip"), size=40, frames=4)
+    assert len(shots) == 4
     first, second = (shot.rendered.pixels.astype(int) for shot in shots[:2])
     changed = (abs(first - second).sum(-1) > 0).mean()
     assert 0.005 < changed < 0.95

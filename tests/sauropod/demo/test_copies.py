@@ -81,13 +81,27 @@ def test_reencode_names_its_format(picture: tuple[Image.Image, np.ndarray]) -> N
     assert len(EDITS) == 5
 
 
-@given(seed=st.integers(0, 10_000))
-@settings(max_examples=15, deadline=None)
-def test_copies_look_like_their_original(seed: int) -> None:
+def made(seed: int) -> tuple[Image.Image, Image.Image, str]:
+    """Return a picture, its copy and what was done."""
     shot = render(casting.portrait("cat", (seed, "c"), width=72, height=72))
     image = Image.fromarray(shot.rendered.pixels)
     file, words = copy(image, shot.faces, RNG(seed))
-    copied = Image.open(io.BytesIO(file.data))
+    return image, Image.open(io.BytesIO(file.data)), words
+
+
+@given(seed=st.integers(0, 10_000))
+@settings(max_examples=15, deadline=None)
+def test_copies_decode_and_differ(seed: int) -> None:
+    image, copied, words = made(seed)
     assert words
     assert copied.format in ("JPEG", "PNG", "WEBP")
-    assert np.corrcoef(grey(image), grey(copied))[0, 1] > 0.5
+    assert min(copied.size) >= 40
+    assert copied.convert("RGB").tobytes() != image.tobytes() or copied.format == "PNG"
+
+
+def test_copies_look_like_their_original_and_not_like_others() -> None:
+    pairs = [made(seed)[:2] for seed in range(20)]
+    same = [np.corrcoef(grey(a), grey(b))[0, 1] for a, b in pairs]
+    others = [np.corrcoef(grey(pairs[k][0]), grey(pairs[k - 1][1]))[0, 1] for k in range(20)]
+    assert np.median(same) > 0.9
+    assert np.median(others) < 0.6
