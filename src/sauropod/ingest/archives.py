@@ -62,19 +62,19 @@ def pages(path: Path, *, max_bytes: int, counts: Counter[str]) -> Iterator[Page]
 def records(path: Path, *, counts: Counter[str]) -> Iterator[WarcRecord]:
     """Yield a file's records in order, searching for the next one after damage."""
     with path.open("rb") as file:
-        position, damage_at = 0, -1
+        position, read_some = 0, True
         for _ in range(MAX_RESYNCS):
             file.seek(position)
             last = position
             try:
                 for record in ArchiveIterator(file, parse_http=False, quirks_mode=True):
-                    last = record.stream_pos
+                    last, read_some = record.stream_pos, True
                     yield record
             except (OSError, ValueError) as error:
-                if last > damage_at:  # a new stretch, not one more try at the same one
+                if read_some:  # a new stretch, not one more try at the same one
                     counts["damaged"] += 1
                     log.warning("%s: damaged after byte %d: %s", path, last, error)
-                damage_at = last = max(last, position)
+                read_some = False
             else:
                 return
             position = _next_start(file, after=last)
