@@ -76,7 +76,8 @@ class MultiCrop:
         self.batch_size, self.seed = batch_size, seed
         self.num_images = batch_size // world_size
         self.first = rank * self.num_images
-        self.grid = (crops.global_size // patch_size,) * 2
+        side = crops.global_size // patch_size
+        self.grid = (side, side)
 
     def __call__(self, step: int) -> Loaded:
         """Decode, cut and mask the step's images."""

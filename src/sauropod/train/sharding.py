@@ -142,7 +142,8 @@ def group() -> dist.ProcessGroup | None:
 def gathered(module: nn.Module) -> dict[str, torch.Tensor]:
     """Full tensors of a sharded module's state on rank 0, on the CPU; elsewhere nothing."""
     options = StateDictOptions(full_state_dict=True, cpu_offload=True)
-    return get_model_state_dict(module, options=options)
+    state = get_model_state_dict(module, options=options)
+    return {name: value for name, value in state.items() if isinstance(value, torch.Tensor)}
 
 
 def whole(value: torch.Tensor) -> torch.Tensor:

@@ -1,0 +1,95 @@
+"""Batches do not depend on who makes them: ranks share out one batch of the step."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from sauropod.errors import InputError
+from sauropod.train.batch import Batch
+from sauropod.train.config import Crops, Objective
+from sauropod.train.data import Samples, read_manifest
+from sauropod.train.multicrop import MultiCrop
+
+MakeManifest = Callable[..., Path]
+CROPS = Crops(global_size=16, local_size=8, num_local=3)
+
+
+def multicrop(manifest: Path, **changes: object) -> MultiCrop:
+    knobs = {
+        "crops": CROPS,
+        "objective": Objective(),
+        "patch_size": 4,
+        "batch_size": 6,
+        "seed": 2,
+        **changes,
+    }
+    return MultiCrop(Samples(read_manifest(manifest), seed=2), **knobs)
+
+
+def batch_of(load: MultiCrop, step: int) -> Batch:
+    return load(step).batch.to(torch.device("cpu"))
+
+
+def test_shapes_and_normalisation(make_manifest: MakeManifest) -> None:
+    loaded = multicrop(make_manifest())(0)
+    batch = loaded.batch.to(torch.device("cpu"))
+    assert loaded.num_images == 6
+    assert loaded.batch.batch.global_crops.dtype == torch.uint8
+    assert batch.global_crops.shape == (12, 3, 16, 16)
+    assert batch.local_crops.shape == (18, 3, 8, 8)
+    assert batch.masks.shape == (12, 16)
+    assert batch.global_crops.dtype == torch.float32
+    assert batch.global_crops.is_contiguous()
+    # ImageNet's mean and deviation put black at -2.1 and white at 2.6.
+    assert -2.2 < batch.global_crops.min() < 0 < batch.global_crops.max() < 2.7
+
+
+@pytest.mark.parametrize("world_size", [2, 3])
+def test_ranks_share_out_the_batch_of_one(make_manifest: MakeManifest, world_size: int) -> None:
+    manifest = make_manifest()
+    whole = batch_of(multicrop(manifest), 5)
+    parts = [
+        batch_of(multicrop(manifest, rank=rank, world_size=world_size), 5)
+        for rank in range(world_size)
+    ]
+    for name in ("image_ids", "global_crops", "local_crops", "masks"):
+        expected = getattr(whole, name)
+        views = {"global_crops": 2, "masks": 2, "local_crops": 3}.get(name, 1)
+        crop_major = [getattr(part, name).unflatten(0, (views, -1)) for part in parts]
+        got = torch.cat(crop_major, dim=1).flatten(0, 1)
+        assert torch.equal(got, expected), name
+
+
+def test_steps_go_through_the_manifest_once_per_epoch(make_manifest: MakeManifest) -> None:
+    load = multicrop(make_manifest())
+    first, second, third = (batch_of(load, step).image_ids.tolist() for step in range(3))
+    assert sorted(first + second) == list(range(1000, 1012))
+    assert third != first
+
+
+def test_views_of_an_image_differ_between_epochs_and_seeds(make_manifest: MakeManifest) -> None:
+    manifest = make_manifest(count=6)
+    one, later = (batch_of(multicrop(manifest), step) for step in (0, 1))
+    places = [one.image_ids.tolist().index(i) for i in later.image_ids.tolist()]
+    assert not torch.equal(one.global_crops[places], later.global_crops[:6])
+    other = batch_of(multicrop(manifest, seed=3), 0)
+    assert torch.equal(one.image_ids, other.image_ids)  # the order is that of the samples' seed
+    assert not torch.equal(one.global_crops, other.global_crops)
+    assert not torch.equal(one.masks, other.masks)
+
+
+@pytest.mark.parametrize(
+    ("changes", "knob"),
+    [
+        ({"crops": Crops(global_size=18, local_size=8)}, r"crops\.global_size.* 18; use 16"),
+        ({"crops": Crops(global_size=16, local_size=6)}, r"crops\.local_size.* 6; use 4"),
+        ({"batch_size": 7, "world_size": 2}, r"optim\.batch_size.* 7; use 6"),
+    ],
+)
+def test_sizes_that_do_not_divide(
+    make_manifest: MakeManifest, changes: dict[str, object], knob: str
+) -> None:
+    with pytest.raises(InputError, match=knob):
+        multicrop(make_manifest(), **changes)
