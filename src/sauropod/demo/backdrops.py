@@ -86,7 +86,8 @@ def _ridge(
     """Fill a hilly line from the horizon upwards."""
     x = np.linspace(0, 1, 28)
     f, phase = rng.uniform(0.6, 1.4, 3) * waves, rng.uniform(0, 6.28, 3)
-    hills = sum(np.sin(f[k] * 6.28 * (k + 1) * x + phase[k]) / (k + 1.5) for k in range(3))
+    k = np.arange(3)[:, None]
+    hills = (np.sin(f[:, None] * 6.28 * (k + 1) * x + phase[:, None]) / (k + 1.5)).sum(0)
     y = canvas.horizon - rise * (0.75 + 0.5 * hills)
     line = np.stack([x, y.clip(max=canvas.horizon + 0.02)], axis=1)
     canvas.fill(
