@@ -5,6 +5,7 @@ Accuracies are shares (0..1). Metrics: `knn<k>_top1`, `knn<k>_top5`, `linear_top
 `unreadable_train`, `unreadable_val` (images left out). Top-5 only with more than five classes.
 """
 
+import dataclasses
 import time
 from dataclasses import dataclass
 
@@ -113,25 +114,18 @@ def measure(
         Rows whose `seconds` include the feature extraction they need.
     """
     start = time.monotonic()
-    splits = {
-        name: extract(
-            extractor,
-            split=split,
-            batch_size=batch_size,
-            num_threads=num_threads,
-            device=device,
-            label=f"features of {name}",
-        )
+    settings = {"batch_size": batch_size, "num_threads": num_threads, "device": device}
+    train, val = (
+        extract(extractor, split=split, label=f"features of {name}", **settings)
         for name, split in (("train", dataset.train), ("val", dataset.val))
-    }
-    seconds = time.monotonic() - start
-    train, val, count = splits["train"], splits["val"], len(dataset.classes)
+    )
+    seconds, count = time.monotonic() - start, len(dataset.classes)
     rows = _knn_rows(train, val, num_classes=count, knobs=knobs, device=device)
     rows += _linear_rows(
         train, val, num_classes=count, num_blocks=num_blocks, knobs=knobs, device=device
     )
-    rows = [Measured(row.metric, row.value, row.num_samples, row.seconds + seconds) for row in rows]
-    for name, features in splits.items():
+    rows = [dataclasses.replace(row, seconds=row.seconds + seconds) for row in rows]
+    for name, features in (("train", train), ("val", val)):
         bad = sum(features.unreadable.values())
         rows.append(Measured(f"unreadable_{name}", bad, bad + len(features.labels), 0.0))
     return rows

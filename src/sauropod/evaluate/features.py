@@ -68,6 +68,14 @@ def _decoded(
             yield from zip(results, split.labels[start : start + window].tolist(), strict=True)
 
 
+def _forward(
+    extractor: Extractor, arrays: list[np.ndarray], device: str
+) -> tuple[torch.Tensor, torch.Tensor]:
+    with torch.inference_mode():
+        cls, patch_mean = extractor.forward(torch.from_numpy(np.stack(arrays)).to(device))
+    return cls.float().cpu(), patch_mean.float().cpu()
+
+
 def extract(
     extractor: Extractor,
     *,
@@ -90,17 +98,8 @@ def extract(
     Raises:
         InputError: no image of the split can be read.
     """
-    cls, patch_means, labels = [], [], []
+    parts, labels, pending = [], [], []
     unreadable: Counter[str] = Counter()
-    pending: list[np.ndarray] = []
-
-    def flush() -> None:
-        with torch.inference_mode():
-            tokens, patch_mean = extractor.forward(torch.from_numpy(np.stack(pending)).to(device))
-        cls.append(tokens.float().cpu())
-        patch_means.append(patch_mean.float().cpu())
-        pending.clear()
-
     decoded = _decoded(split, extractor.prepare, num_threads=num_threads)
     for found, image_label in track(decoded, total=len(split.paths), label=label, unit="images"):
         if isinstance(found, str):
@@ -109,14 +108,13 @@ def extract(
         labels.append(image_label)
         pending.append(found)
         if len(pending) == batch_size:
-            flush()
+            parts.append(_forward(extractor, pending, device))
+            pending = []
     if pending:
-        flush()
+        parts.append(_forward(extractor, pending, device))
     if not labels:
-        raise InputError(
-            split.paths[0].parent.parent,
-            expected="readable images",
-            found=f"{len(split.paths)} files, none readable ({dict(unreadable)})",
-            fix="check the dataset's files",
-        )
-    return Features(torch.cat(cls), torch.cat(patch_means), torch.tensor(labels), dict(unreadable))
+        found, fix = f"none of {len(split.paths)} ({dict(unreadable)})", "check the files"
+        folder = split.paths[0].parent.parent
+        raise InputError(folder, expected="readable images", found=found, fix=fix)
+    cls, patch_means = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
+    return Features(cls, patch_means, torch.tensor(labels), dict(unreadable))

@@ -170,7 +170,7 @@ def screen_checks(
             pool.filter(is_unsafe).height,
         ),
         Check("screen", "safe_dropped", harmless, known.filter(~is_unsafe).height + harmless),
-        Check("screen", "faces_unblurred", faces["unblurred"].sum(), faces["faces"].sum()),
+        Check("screen", "faces_unblurred", *_faces(faces)),
     ]
 
 
@@ -255,7 +255,7 @@ def manifest_checks(
 
 
 def _faces(frame: pl.DataFrame) -> tuple[float, int]:
-    return frame["unblurred"].sum(), frame["faces"].sum()
+    return float(frame["unblurred"].sum()), int(frame["faces"].sum())
 
 
 def class_checks(known: pl.DataFrame, manifest: pl.DataFrame, truth: pl.DataFrame) -> list[Check]:

@@ -20,7 +20,8 @@ MERMAID_NODE = re.compile(r'^\s*(\w+)\s*[\[\(\{]+"?([^"\]\)\}]*)"?[\]\)\}]+', re
 MERMAID_EDGE = re.compile(r"^\s*(\w+)\s*--+>\s*(\w+)", re.MULTILINE)
 
 NODE_WIDTH, NODE_HEIGHT, GAP_X, GAP_Y, PADDING = 132, 30, 18, 24, 12
-SWEEPS = 6
+SWEEPS, SIDE = 6, 46
+STAGES = ("embed", "retrieve", "manifest", "pretrain", "adapt", "distill", "evaluate")
 
 Edges = list[tuple[str, str]]
 
@@ -37,8 +38,41 @@ def parse(text: str) -> tuple[dict[str, str], Edges]:
     return labels, sorted(set(edges))
 
 
+def forward(nodes: dict[str, str], edges: Edges) -> Edges:
+    """Leave out edges that lead back: a rule used at two places makes a cycle of rules.
+
+    Pretraining, for one, makes both the backbone that embeds and the one that is wanted. Edges
+    against STAGES lead back; then, depth first from the nodes without parents, by name, those to a
+    node on the path.
+    """
+    place = {stage: index for index, stage in enumerate(STAGES)}
+    children: dict[str, list[str]] = {node: [] for node in nodes}
+    edges = [(a, b) for a, b in edges if place.get(nodes[a], 0) <= place.get(nodes[b], len(STAGES))]
+    for a, b in edges:
+        children[a].append(b)
+    left_out: set[tuple[str, str]] = set()
+    path: set[str] = set()
+    done: set[str] = set()
+
+    def visit(node: str) -> None:
+        path.add(node)
+        for child in children[node]:
+            if child in path:
+                left_out.add((node, child))
+            elif child not in done:
+                visit(child)
+        path.remove(node)
+        done.add(node)
+
+    starts = set(nodes) - {b for _, b in edges}
+    for node in sorted(nodes, key=lambda node: (node not in starts, nodes[node])):
+        if node not in done:
+            visit(node)
+    return [edge for edge in edges if edge not in left_out]
+
+
 def reduce(edges: Edges) -> Edges:
-    """Leave out edges that a longer path already implies (transitive reduction)."""
+    """Leave out edges that a longer path already implies (transitive reduction, no cycles)."""
     children: dict[str, set[str]] = {}
     for a, b in edges:
         children.setdefault(a, set()).add(b)
@@ -77,12 +111,27 @@ def layers(nodes: dict[str, str], edges: Edges) -> list[list[str]]:
     return rows
 
 
+def _edge(x0: float, y0: float, x1: float, y1: float) -> str:
+    y0, y1 = y0 + NODE_HEIGHT / 2, y1 - NODE_HEIGHT / 2
+    bend = max(14.0, (y1 - y0) / 2)
+    curve = f"C{x0:.0f} {y0 + bend:.0f} {x1:.0f} {y1 - bend:.0f} {x1:.0f} {y1:.0f}"
+    return f'<path class="edge" d="M{x0:.0f} {y0:.0f}{curve}"/>'
+
+
+def _back(x0: float, y0: float, x1: float, y1: float, *, side: float) -> str:
+    start, end = x0 + NODE_WIDTH / 2, x1 + NODE_WIDTH / 2
+    curve = f"C{side:.0f} {y0:.0f} {side:.0f} {y1:.0f} {end:.0f} {y1:.0f}"
+    return f'<path class="edge back" d="M{start:.0f} {y0:.0f}{curve}"/>'
+
+
 def draw(nodes: dict[str, str], edges: Edges) -> Markup:
-    """Draw a graph without cycles as SVG."""
-    edges = reduce(edges)
+    """Draw a graph as SVG."""
+    onward = forward(nodes, edges)
+    back = [edge for edge in edges if edge not in onward and edge[0] != edge[1]]
+    edges = reduce(onward)
     rows = layers(nodes, edges)
     widest = max(map(len, rows), default=1)
-    width = widest * (NODE_WIDTH + GAP_X) - GAP_X + 2 * PADDING
+    width = widest * (NODE_WIDTH + GAP_X) - GAP_X + 2 * (PADDING + (SIDE if back else 0))
     height = len(rows) * (NODE_HEIGHT + GAP_Y) - GAP_Y + 2 * PADDING
     centre: dict[str, tuple[float, float]] = {}
     for level, row in enumerate(rows):
@@ -90,14 +139,8 @@ def draw(nodes: dict[str, str], edges: Edges) -> Markup:
         for index, node in enumerate(row):
             y = PADDING + NODE_HEIGHT / 2 + level * (NODE_HEIGHT + GAP_Y)
             centre[node] = left + index * (NODE_WIDTH + GAP_X), y
-    parts = []
-    for a, b in edges:
-        (x0, y0), (x1, y1) = centre[a], centre[b]
-        y0, y1 = y0 + NODE_HEIGHT / 2, y1 - NODE_HEIGHT / 2
-        bend = max(14.0, (y1 - y0) / 2)
-        start, end = f"M{x0:.0f} {y0:.0f}", f"{x1:.0f} {y1:.0f}"
-        curve = f"C{x0:.0f} {y0 + bend:.0f} {x1:.0f} {y1 - bend:.0f} {end}"
-        parts.append(f'<path class="edge" d="{start}{curve}"/>')
+    parts = [_edge(*centre[a], *centre[b]) for a, b in edges]
+    parts += [_back(*centre[a], *centre[b], side=width) for a, b in back]
     for node, (x, y) in centre.items():
         left, top = x - NODE_WIDTH / 2, y - NODE_HEIGHT / 2
         parts.append(

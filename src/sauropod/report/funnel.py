@@ -7,6 +7,7 @@ import polars as pl
 
 KEPT = "kept"
 ORDER = (
+    "records",
     "links",
     "ingest",
     "screen",

@@ -1,6 +1,6 @@
 """Which pictures the report shows, chosen evenly and without randomness."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -165,8 +165,17 @@ def blurred_faces(screened: pl.DataFrame, thumbnails: Thumbnails) -> list[Pictur
     return pictures
 
 
-def unsafe(screened: pl.DataFrame, images: pl.DataFrame, thumbnails: Thumbnails) -> list[Picture]:
-    """Images dropped as unsafe, pixelated; without a picture when their bytes were not kept.
+@dataclass(frozen=True)
+class Unsafe:
+    """Images dropped as unsafe: how many, from which score on, and some whose bytes still exist."""
+
+    count: int
+    lowest: str
+    pictures: tuple[Picture, ...]
+
+
+def unsafe(screened: pl.DataFrame, images: pl.DataFrame, thumbnails: Thumbnails) -> Unsafe:
+    """Images dropped as unsafe, pixelated.
 
     Args:
         screened: SCREENED.
@@ -176,10 +185,15 @@ def unsafe(screened: pl.DataFrame, images: pl.DataFrame, thumbnails: Thumbnails)
     dropped = images.filter(pl.col("status") == "unsafe").select("image_id")
     rows = dropped.join(screened.select("image_id", "nsfw_score"), on="image_id", how="left")
     rows = rows.sort("nsfw_score", "image_id", descending=[True, False], nulls_last=True)
-    show: Callable[[int], str | None] = thumbnails.hidden
-    return [
+    there = [row for row in rows.rows() if row[0] in thumbnails]
+    found = [
         Picture(
-            show(image_id), "Dropped as unsafe, pixelated", f"score {_similarity(score)}", False
+            thumbnails.hidden(image_id),
+            "Dropped as unsafe, pixelated",
+            f"score {_similarity(score)}",
+            kept=False,
         )
-        for image_id, score in evenly(rows.rows(), count=SCREENED_SHOWN)
+        for image_id, score in evenly(there, count=SCREENED_SHOWN)
     ]
+    lowest: float | None = rows["nsfw_score"].min()  # type: ignore[assignment]
+    return Unsafe(rows.height, _similarity(lowest), tuple(p for p in found if p.src))

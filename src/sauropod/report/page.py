@@ -74,7 +74,7 @@ class Check:
 class Pictures:
     """Everything that is shown as thumbnails."""
 
-    unsafe: list[galleries.Picture] = field(default_factory=list)
+    unsafe: galleries.Unsafe | None = None
     faces: list[galleries.Picture] = field(default_factory=list)
     hashes: list[galleries.Group] = field(default_factory=list)
     copies: list[galleries.Group] = field(default_factory=list)
@@ -181,7 +181,7 @@ def context(tables: Tables) -> dict[str, Any]:
         "shares": shares,
         "widest": max((max(before, after) for _, before, after in shares), default=1.0),
         "tiles": tiles(funnel, made_of, table, verdicts),
-        "metric_rows": scores.measured(metrics).rows(named=True) if table else [],
+        "metric_rows": scores.measured(metrics).rows(named=True) if metrics is not None else [],
         "provenance": tables.provenance[:MAX_PROVENANCE],
         "provenance_left": max(0, len(tables.provenance) - MAX_PROVENANCE),
     }

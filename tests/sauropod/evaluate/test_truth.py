@@ -100,6 +100,12 @@ def test_screen_counts() -> None:
     assert checks["screen", "safe_dropped"][0] == 1
 
 
+def test_faces_that_were_found_but_not_blurred_count() -> None:
+    kept = SCREENED.with_columns(blurred=pl.lit(value=False))
+    assert truth.unblurred(KNOWN, kept).rows() == [(4, 2, 2)]
+    assert truth.unblurred(KNOWN, SCREENED.head(0)).rows() == [(4, 2, 2)]
+
+
 def test_covered_by_hand() -> None:
     assert truth.covered(FACE, []) == 0.0
     assert truth.covered(FACE, [{**FACE, "left": 20.0}]) == pytest.approx(0.5)

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from sauropod.errors import InputError
-from sauropod.report.dag import draw, layers, parse, picture, reduce
+from sauropod.report.dag import draw, forward, layers, parse, picture, reduce
 
 DOT = """digraph snakemake_dag {
     graph[bgcolor=white, margin=0];
@@ -40,6 +40,21 @@ def test_dot_and_mermaid_are_read(text: str) -> None:
 def test_implied_edges_are_left_out() -> None:
     edges = [("a", "b"), ("b", "c"), ("a", "c"), ("a", "d")]
     assert reduce(edges) == [("a", "b"), ("b", "c"), ("a", "d")]
+
+
+def test_edges_that_lead_back_are_left_out() -> None:
+    nodes = {n: n for n in "abcd"}
+    edges = [("a", "b"), ("b", "c"), ("c", "b"), ("c", "c"), ("c", "d")]
+    assert forward(nodes, edges) == [("a", "b"), ("b", "c"), ("c", "d")]
+    assert "<svg" in draw(nodes, edges)
+    assert len(forward({"a": "a", "b": "b"}, [("a", "b"), ("b", "a")])) == 1
+
+
+def test_known_stages_say_which_edge_leads_back() -> None:
+    nodes = {"0": "embed", "1": "manifest", "2": "pretrain", "3": "other"}
+    edges = [("0", "1"), ("1", "2"), ("2", "0"), ("3", "2")]
+    assert forward(nodes, edges) == [("0", "1"), ("1", "2"), ("3", "2")]
+    assert draw(nodes, edges).count('class="edge back"') == 1
 
 
 def test_layers_end_at_the_goal() -> None:

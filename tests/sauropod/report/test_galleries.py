@@ -99,8 +99,9 @@ def test_screened(shard: pl.DataFrame) -> None:
         .otherwise("status")
         .cast(pl.Enum(schema.STATUS))
     )
-    (unsafe,) = galleries.unsafe(screened, after, thumbnails)
-    assert unsafe.src == thumbnails.hidden(1) != thumbnails.plain(1)
-    assert unsafe.caption == "score 0.90"
-    (without,) = galleries.unsafe(screened, after, Thumbnails({}))
-    assert without.src is None
+    unsafe = galleries.unsafe(screened, after, thumbnails)
+    assert (unsafe.count, unsafe.lowest) == (1, "0.90")
+    assert unsafe.pictures[0].src == thumbnails.hidden(1) != thumbnails.plain(1)
+    assert unsafe.pictures[0].caption == "score 0.90"
+    gone = galleries.unsafe(screened, after, Thumbnails({}))
+    assert (gone.count, gone.pictures) == (1, ())

@@ -58,7 +58,7 @@ def test_claims_carry_values_and_error() -> None:
 
 @pytest.mark.parametrize(
     ("points", "verdict"),
-    [(5.0, "holds"), (1.0, "holds within noise"), (0.0, "does not hold"), (-9.0, "does not hold")],
+    [(5.0, "holds"), (3.9, "holds within noise"), (0.0, "does not hold"), (-9.0, "does not hold")],
 )
 def test_verdicts(points: float, verdict: str) -> None:
     assert scores.Claim("a", "b", "c", "m", 0.5, 0.5, points, 2.0).verdict == verdict
