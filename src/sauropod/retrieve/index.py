@@ -248,14 +248,32 @@ def exact_nearest(
         for start in range(0, len(shard_ids), CHUNK):
             part = slice(start, start + CHUNK)
             block = normalised @ unit(vectors[part]).T
-            names = np.broadcast_to(shard_ids[part].astype(np.int64), block.shape)
+            if but is not None:
+                block[shard_ids[part] == but[:, None]] = -np.inf
+            names, block = _shortlist(shard_ids[part].astype(np.int64), block, count=count)
             ids, best = nearest(
                 np.concatenate([ids, names], axis=1),
                 np.concatenate([best, block], axis=1),
                 count=count,
-                but=but,
             )
     return ids, best
+
+
+def _shortlist(
+    ids: np.ndarray, similarities: np.ndarray, *, count: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Reduce (q, n) similarities to those at least as large as each row's `count`-th, padded."""
+    if similarities.shape[1] <= count:
+        return np.broadcast_to(ids, similarities.shape), similarities
+    limits = -np.partition(-similarities, count - 1, axis=1)[:, count - 1]
+    chosen = [np.flatnonzero(row >= at) for row, at in zip(similarities, limits, strict=True)]
+    width = max(len(columns) for columns in chosen)
+    names = np.full((len(similarities), width), -1, np.int64)
+    values = np.full((len(similarities), width), -np.inf, np.float32)
+    for row, columns in enumerate(chosen):
+        names[row, : len(columns)] = ids[columns]
+        values[row, : len(columns)] = similarities[row, columns]
+    return names, values
 
 
 def recall(found: np.ndarray, truth: np.ndarray) -> tuple[int, int]:

@@ -68,7 +68,7 @@ def fit(
         centroids = vectors[np.sort(first)].astype(np.float32)
     todo = range(len(objectives), num_iterations)
     for iteration in track(todo, total=len(todo), label="k-means", unit="iterations"):
-        labels, distances = assign(vectors, centroids)
+        labels, distances = _search(vectors, centroids)
         objectives.append(float(distances.sum(dtype=np.float64)))
         centroids = _means(vectors, labels, centroids, _generator(seed, iteration + 1))
         if checkpoint is not None:
@@ -83,6 +83,16 @@ def assign(vectors: np.ndarray, centroids: np.ndarray) -> tuple[np.ndarray, np.n
         labels (n,) int64 and squared L2 distances (n,) float32, recomputed one by one so that
         they do not depend on batching.
     """
+    labels, distances = _search(vectors, centroids)
+    for start in range(0, len(vectors), CHUNK):
+        part = slice(start, start + CHUNK)
+        apart = vectors[part].astype(np.float32) - centroids[labels[part]]
+        distances[part] = np.einsum("nd,nd->n", apart, apart)
+    return labels, distances
+
+
+def _search(vectors: np.ndarray, centroids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Nearest centroids (n,) int64 and squared distances (n,) float32 as Faiss has them."""
     index = faiss.IndexFlatL2(centroids.shape[1])
     index.add(centroids)
     if on_gpu():
@@ -92,9 +102,8 @@ def assign(vectors: np.ndarray, centroids: np.ndarray) -> tuple[np.ndarray, np.n
     for start in range(0, len(vectors), CHUNK):
         part = slice(start, start + CHUNK)
         wide = np.ascontiguousarray(vectors[part], dtype=np.float32)
-        labels[part] = index.search(wide, 1)[1][:, 0]
-        apart = wide - centroids[labels[part]]
-        distances[part] = np.einsum("nd,nd->n", apart, apart)
+        found, names = index.search(wide, 1)
+        labels[part], distances[part] = names[:, 0], found[:, 0]
     return labels, distances
 
 
@@ -147,8 +156,8 @@ def _means(
         part = labels[start : start + CHUNK]
         order = np.argsort(part, kind="stable")
         names, first = np.unique(part[order], return_index=True)
-        chunk = vectors[start : start + CHUNK][order].astype(np.float64)
-        sums[names] += np.add.reduceat(chunk, first, axis=0)
+        chunk = vectors[start : start + CHUNK][order]
+        sums[names] += np.add.reduceat(chunk, first, axis=0, dtype=np.float64)
     means = np.where(sizes[:, None] > 0, sums / np.maximum(sizes, 1)[:, None], old)
     return _repair(means, sizes, generator).astype(np.float32)
 
