@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 import polars as pl
 
@@ -102,5 +103,5 @@ def check_part(part: int, *, num_parts: int) -> None:
         raise InputError("--part", expected=expected, found=str(part), fix="number parts from 0")
 
 
-def _stop(source: Path, *, expected: str, found: str) -> None:
+def _stop(source: Path, *, expected: str, found: str) -> NoReturn:
     raise InputError(source, expected=expected, found=found, fix="check the path")

@@ -60,10 +60,6 @@ def test_retry_after(value: str, expected: float) -> None:
 
 def test_retry_after_as_a_date() -> None:
     then = datetime.now(UTC) + timedelta(seconds=100)
-    assert (
-        90
-        < fetch._retry_after(format_datetime(then, usegmt=True))
-        <= 100 + time.get_clock_info("time").resolution
-    )
+    assert 90 < fetch._retry_after(format_datetime(then, usegmt=True)) <= 101
     past = datetime.now(UTC) - timedelta(days=1)
     assert fetch._retry_after(format_datetime(past, usegmt=True)) == 0.0
