@@ -53,8 +53,9 @@ def edges(
     """
     ids, vectors = queries
     found, similarities = _neighbours(ids, vectors, collection, search)
-    near = similarities > search.threshold
-    full = near.all(axis=1) & complete & (search.neighbours < collection.index.ntotal)
+    near: np.ndarray = np.greater(similarities, search.threshold)
+    more = complete and search.neighbours < collection.index.ntotal
+    full = near.all(axis=1) if more else np.zeros(len(ids), bool)
     rows, columns = np.nonzero(near & ~full[:, None])
     frame = pl.DataFrame(
         {

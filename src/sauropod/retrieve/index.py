@@ -13,6 +13,7 @@ import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import faiss
 import numpy as np
@@ -122,7 +123,7 @@ def load(path: Path, *, num_probes: int) -> faiss.Index:
     inverted = _inverted(index)
     if inverted is not None:
         inverted.nprobe = min(num_probes, inverted.nlist)
-        quantiser = faiss.downcast_index(inverted.quantizer)
+        quantiser: Any = faiss.downcast_index(inverted.quantizer)
         if hasattr(quantiser, "hnsw"):
             quantiser.hnsw.efSearch = max(quantiser.hnsw.efSearch, 2 * inverted.nprobe)
     return index
@@ -299,14 +300,15 @@ def _build(width: int, factory: str) -> faiss.Index:
     return index
 
 
-def _inverted(index: faiss.Index) -> faiss.IndexIVF | None:
+def _inverted(index: faiss.Index) -> Any:  # noqa: ANN401 - Faiss's stubs stop at Index
+    """Find the inverted lists of an index (IndexIVF), or None."""
     try:
         return faiss.downcast_index(faiss.extract_index_ivf(index))
     except RuntimeError:
         return None
 
 
-def _coded(index: faiss.Index) -> faiss.Index | None:
+def _coded(index: faiss.Index) -> Any:  # noqa: ANN401 - Faiss's stubs stop at Index
     """Find the part of an index that holds a product quantiser (`.pq`), if it has one."""
     inner = _inverted(index)
     if inner is None and isinstance(index, faiss.IndexIDMap2):
@@ -333,8 +335,9 @@ def _prepare(index: faiss.Index, training: Training) -> list[object]:
         if hasattr(coded, "do_polysemous_training"):
             coded.do_polysemous_training = False  # 50 times slower, for codes nobody would use
     if isinstance(index, faiss.IndexPreTransform):
-        for position in range(index.chain.size()):
-            transform = faiss.downcast_VectorTransform(index.chain.at(position))
+        chain: Any = index.chain
+        for position in range(chain.size()):
+            transform = faiss.downcast_VectorTransform(chain.at(position))
             if isinstance(transform, faiss.OPQMatrix):
                 transform.niter = training.rotation_iterations
                 transform.niter_pq_0 = training.code_iterations

@@ -43,7 +43,7 @@ def parse(text: str) -> Row:
     dataset, mode, number = match.groups()
     if mode is None:
         return Row(dataset=dataset, mode="sample", per_query=int(number))
-    return Row(dataset=dataset, mode=mode)
+    return Row(dataset=dataset, mode="as_is" if mode == "as_is" else "cluster")
 
 
 def parse_all(texts: Sequence[str], *, datasets: Collection[str] | None = None) -> list[Row]:

@@ -33,10 +33,10 @@ def by_query(
     found, best = neighbours(vectors, pool, count=per_query, over_fetch=over_fetch)
     rows, columns = np.nonzero(found >= 0)
     return _neighbours(
-        image_id=found[rows, columns].astype(np.uint64),
-        query_dataset=dataset,
+        found[rows, columns],
+        dataset=dataset,
         query_id=ids[rows],
-        rank=(columns + 1).astype(np.uint32),
+        rank=columns + 1,
         similarity=best[rows, columns],
     )
 
@@ -94,25 +94,15 @@ def by_cluster(
     keyed = keyed.with_columns(rank=pl.int_range(1, pl.len() + 1, dtype=pl.UInt32).over("cluster"))
     drawn = keyed.filter(pl.col("rank") <= per_cluster)
     kept = drawn[np.sort(smallest(drawn["thin"].to_numpy(), cap))]
-    rows = _neighbours(
-        image_id=kept["image_id"],
-        query_dataset=dataset,
-        query_id=None,
-        rank=kept["rank"],
-        similarity=None,
-        cluster=kept["cluster"],
-    )
+    rank, cluster = kept["rank"].to_numpy(), kept["cluster"].to_numpy()
+    rows = _neighbours(kept["image_id"].to_numpy(), dataset=dataset, rank=rank, cluster=cluster)
     return rows, drawn.height
 
 
-def _neighbours(**columns: object) -> pl.DataFrame:
-    """Make NEIGHBOURS rows; a missing column is null, a scalar is repeated."""
-    frame = pl.DataFrame({"image_id": pl.Series(columns.pop("image_id"), dtype=pl.UInt64)})
-    filled = {
-        name: pl.lit(columns.get(name), dtype=kind)
-        if columns.get(name) is None or isinstance(columns[name], str)
-        else pl.Series(columns[name], dtype=kind)
-        for name, kind in NEIGHBOURS.columns.items()
-        if name != "image_id"
-    }
-    return frame.with_columns(**filled).select(list(NEIGHBOURS.columns))
+def _neighbours(image_id: np.ndarray, *, dataset: str, **columns: np.ndarray) -> pl.DataFrame:
+    """Make NEIGHBOURS rows; a column that is not given is null."""
+    kinds = NEIGHBOURS.columns
+    frame = pl.DataFrame({"image_id": image_id, **columns})
+    missing = [pl.lit(None).alias(name) for name in kinds if name not in frame.columns]
+    frame = frame.with_columns(*missing).with_columns(query_dataset=pl.lit(dataset))
+    return frame.select(pl.col(name).cast(kind) for name, kind in kinds.items())
