@@ -53,9 +53,9 @@ def edges(
     """
     ids, vectors = queries
     found, similarities = _neighbours(ids, vectors, collection, search)
-    near: np.ndarray = np.greater(similarities, search.threshold)
+    near = similarities > search.threshold
     more = complete and search.neighbours < collection.index.ntotal
-    full = near.all(axis=1) if more else np.zeros(len(ids), bool)
+    full = np.array([more and bool(row.all()) for row in near], dtype=bool)
     rows, columns = np.nonzero(near & ~full[:, None])
     frame = pl.DataFrame(
         {
