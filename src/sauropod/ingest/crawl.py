@@ -125,7 +125,7 @@ def crawl(
         One row per link, in the links' order.
 
     Raises:
-        Checkpointed: SIGTERM or SIGINT came; nothing was written.
+        Checkpointed: SIGTERM came; nothing was written.
     """
     asked = {url: Download(url) for url in links.filter(pl.col("status") == "ok")["url"]}
     tar_path.parent.mkdir(parents=True, exist_ok=True)
@@ -138,8 +138,15 @@ def crawl(
                 list(asked.values()), knobs=knobs, places=places, spool=spool, decoders=decoders
             )
         )
-        tar = stack.enter_context(io.TarWriter(tar_path))
-        rows: list[Row] = []
+        return _pack(links, asked, spool=spool, tar_path=tar_path)
+
+
+def _pack(
+    links: pl.DataFrame, asked: Mapping[str, Download], *, spool: Spool, tar_path: Path
+) -> list[Row]:
+    """Copy good bodies from the spool to the tar in the links' order."""
+    rows: list[Row] = []
+    with io.TarWriter(tar_path) as tar:
         for link in links.iter_rows(named=True):
             download = asked.get(link["url"])
             row = _row(link, download=download)
