@@ -23,9 +23,11 @@ rule train_sscd:
         speed=SPEED.get("train_sscd", ""),
         src=SRC,
     params:
+        images=PLAN.series("results/screen/{}.parquet", PLAN.pool),
+        curated=PLAN.series("results/ingest/{}.parquet", PLAN.curated),
         knobs=KNOBS["train_sscd"],
     shell:
-        "python {resources.src}/train_sscd.py --images {input.images} {input.curated} --out {output.weights}"
+        "python {resources.src}/train_sscd.py --images {params.images} {params.curated} --out {output.weights}"
         " --log {output.log} --checkpoints checkpoints/train_sscd {params.knobs} {resources.speed} 2> {log}"
 
 
@@ -73,9 +75,10 @@ rule fit_hash:
         speed=SPEED.get("hash", ""),
         src=SRC,
     params:
+        tables=PLAN.series("results/describe/{}.parquet", PLAN.pool),
         knobs=KNOBS["hash"],
     shell:
-        "python {resources.src}/fit_hash.py --descriptors {input} --out {output} {params.knobs} {resources.speed} 2> {log}"
+        "python {resources.src}/fit_hash.py --descriptors {params.tables} --out {output} {params.knobs} {resources.speed} 2> {log}"
 
 
 rule hash:
@@ -122,9 +125,11 @@ rule group_hashes:
         speed=SPEED.get("hash", ""),
         src=SRC,
     params:
+        hashes=PLAN.series("results/hash/{}.parquet", PLAN.pool),
+        images=PLAN.series("results/screen/{}.parquet", PLAN.pool),
         knobs=KNOBS["hash"],
     shell:
-        "python {resources.src}/group_hashes.py --hashes {input.hashes} --images {input.images}"
+        "python {resources.src}/group_hashes.py --hashes {params.hashes} --images {params.images}"
         " --out {output.duplicates} --summary {output.summary} {params.knobs} {resources.speed} 2> {log}"
 
 
@@ -149,18 +154,16 @@ rule link_index:
         speed=SPEED.get("link", ""),
         src=SRC,
     params:
+        descriptors=PLAN.series("results/describe/{}.parquet", PLAN.pool),
         knobs=KNOBS["link"],
     shell:
-        "python {resources.src}/link_index.py --descriptors {input.descriptors} --duplicates {input.duplicates}"
+        "python {resources.src}/link_index.py --descriptors {params.descriptors} --duplicates {input.duplicates}"
         " --out {output} {params.knobs} {resources.speed} 2> {log}"
 
 
 rule link:
     input:
         queries="results/describe/{shard}.parquet",
-        descriptors=expand(
-            "results/describe/{pool_shard}.parquet", pool_shard=PLAN.pool
-        ),
         duplicates="results/hash/duplicates.parquet",
         index="results/link/index.faiss",
     output:
@@ -179,9 +182,10 @@ rule link:
         speed=SPEED.get("link", ""),
         src=SRC,
     params:
+        descriptors=PLAN.series("results/describe/{}.parquet", PLAN.pool),
         knobs=KNOBS["link"],
     shell:
-        "python {resources.src}/link.py --queries {input.queries} --descriptors {input.descriptors}"
+        "python {resources.src}/link.py --queries {input.queries} --descriptors {params.descriptors}"
         " --duplicates {input.duplicates} --index {input.index} --shard {wildcards.shard}"
         " --out {output.edges} --summary {output.summary} {params.knobs} {resources.speed} 2> {log}"
 
@@ -209,7 +213,11 @@ rule dedup:
         speed=SPEED.get("dedup", ""),
         src=SRC,
     params:
+        edges=PLAN.series(
+            "results/link/{}.parquet", PLAN.pool + PLAN.curated + PLAN.references
+        ),
+        images=PLAN.series("results/screen/{}.parquet", PLAN.pool),
         knobs=KNOBS["dedup"],
     shell:
-        "python {resources.src}/dedup.py --edges {input.edges} --images {input.images} --duplicates {input.duplicates}"
+        "python {resources.src}/dedup.py --edges {params.edges} --images {params.images} --duplicates {input.duplicates}"
         " --out {output.copies} --summary {output.summary} {params.knobs} {resources.speed} 2> {log}"

@@ -59,10 +59,15 @@ rule truth:
         runtime=60,
         src=SRC,
     params:
+        ingested=PLAN.series("results/ingest/{}.parquet", PLAN.pool),
+        images=PLAN.series("results/screen/{}.parquet", PLAN.pool),
+        screened=PLAN.series("results/screen/{}.screened.parquet", PLAN.pool),
+        links=PLAN.series("{}", PLAN.links),
+        truth=PLAN.truth_flags,
         claims=PLAN.claims,
     shell:
-        "python {resources.src}/truth.py --metrics {input.metrics} --claims {params.claims} --truth {input.truth}"
-        " --ingested {input.ingested} --links {input.links} --images {input.images} --screened {input.screened}"
+        "python {resources.src}/truth.py --metrics {input.metrics} --claims {params.claims} {params.truth}"
+        " --ingested {params.ingested} --links {params.links} --images {params.images} --screened {params.screened}"
         " --duplicates {input.duplicates} --copies {input.copies} --manifest {input.manifest} --out {output} 2> {log}"
 
 
@@ -115,11 +120,18 @@ rule report:
         runtime=60,
         src=SRC,
     params:
+        images=PLAN.series("results/screen/{}.parquet", PLAN.pool),
+        references=PLAN.series(
+            "results/ingest/{}.parquet", PLAN.curated + PLAN.references
+        ),
+        ingested=PLAN.series("results/ingest/{}.parquet", PLAN.pool),
+        screened=PLAN.series("results/screen/{}.screened.parquet", PLAN.pool),
         pool=PLAN.pool_names,
-        timings=PLAN.timings,
+        summaries=PLAN.series("{}", PLAN.summaries),
+        timings=PLAN.series("{}", PLAN.timings),
     shell:
-        "python {resources.src}/report.py --pool {params.pool} --summaries {input.summaries}"
-        " --images {input.images} {input.references} --ingested {input.ingested} --screened {input.screened}"
+        "python {resources.src}/report.py --pool {params.pool} --summaries {params.summaries}"
+        " --images {params.images} {params.references} --ingested {params.ingested} --screened {params.screened}"
         " --duplicates {input.duplicates} --copies {input.copies} --neighbours {input.neighbours}"
         " --manifest {input.manifest} --metrics {input.metrics} --logs {input.logs} --weights {input.weights}"
         " --benchmarks-tsv {params.timings} --out {output} 2> {log}"

@@ -25,10 +25,30 @@ rule links:
         "python {resources.src}/links.py {params.where} --shard {wildcards.link_part} --out {output.links} --summary {output.summary} {params.knobs} {resources.speed} 2> {log}"
 
 
+rule links_summary:
+    input:
+        by(PLAN.link_summaries, "source"),
+    output:
+        "results/links/{source}.summary.parquet",
+    log:
+        "logs/links/{source}.log",
+    conda:
+        "../envs/cpu.yaml"
+    resources:
+        mem_mb=4_000,
+        runtime=30,
+        src=SRC,
+    params:
+        summaries=by(PLAN.link_summary_series, "source"),
+    shell:
+        "python {resources.src}/summarise.py --summaries {params.summaries} --shard {wildcards.source}"
+        " --out {output} 2> {log}"
+
+
 rule ingest_pool:
     input:
         PLAN.world,
-        links=by(PLAN.links_of, "pool_shard"),
+        by(PLAN.links_of, "pool_shard"),  # every link of the source is known
     output:
         images="results/ingest/{pool_shard}.parquet",
         tar=temp("results/ingest/{pool_shard}.tar"),  # unblurred bytes are not kept
@@ -49,7 +69,7 @@ rule ingest_pool:
         where=by(PLAN.ingest_flags, "pool_shard"),
         knobs=KNOBS["ingest"],
     shell:
-        "{params.serving} python {resources.src}/ingest.py --links {input.links} {params.where}"
+        "{params.serving} python {resources.src}/ingest.py {params.where}"
         " --out {output.images} --out-tar {output.tar} --summary {output.summary} {params.knobs} {resources.speed} 2> {log}"
 
 

@@ -48,9 +48,10 @@ rule index:
         speed=SPEED.get("index", ""),
         src=SRC,
     params:
+        embeddings=PLAN.series("results/embed/{}.parquet", PLAN.pool),
         knobs=KNOBS["index"],
     shell:
-        "python {resources.src}/index.py --embeddings {input.embeddings} --out {output.index}"
+        "python {resources.src}/index.py --embeddings {params.embeddings} --out {output.index}"
         " --summary {output.summary} {params.knobs} {resources.speed} 2> {log}"
 
 
@@ -74,17 +75,16 @@ rule cluster:
         speed=SPEED.get("cluster", ""),
         src=SRC,
     params:
+        embeddings=PLAN.series("results/embed/{}.parquet", PLAN.pool),
         knobs=KNOBS["cluster"],
     shell:
-        "python {resources.src}/cluster.py --embeddings {input.embeddings} --centroids {output.centroids}"
+        "python {resources.src}/cluster.py --embeddings {params.embeddings} --centroids {output.centroids}"
         " --out {output.clusters} --summary {output.summary} --checkpoints checkpoints/cluster {params.knobs} {resources.speed} 2> {log}"
 
 
 rule retrieve:
     input:
         queries=by(PLAN.queries_of, "dataset"),
-        embeddings=expand("results/embed/{pool_shard}.parquet", pool_shard=PLAN.pool),
-        images=expand("results/screen/{pool_shard}.parquet", pool_shard=PLAN.pool),
         searched=by(PLAN.searched_of, "dataset"),
     output:
         neighbours="results/retrieve/{dataset}.parquet",
@@ -102,11 +102,13 @@ rule retrieve:
         speed=SPEED.get("retrieve", ""),
         src=SRC,
     params:
+        embeddings=PLAN.series("results/embed/{}.parquet", PLAN.pool),
+        images=PLAN.series("results/screen/{}.parquet", PLAN.pool),
         rows=by(PLAN.retrieve_flags, "dataset"),
         knobs=KNOBS["retrieve"],
     shell:
         "python {resources.src}/retrieve.py {params.rows} --queries {input.queries}"
-        " --embeddings {input.embeddings} --images {input.images}"
+        " --embeddings {params.embeddings} --images {params.images}"
         " --out {output.neighbours} --summary {output.summary} {params.knobs} {resources.speed} 2> {log}"
 
 
@@ -132,9 +134,11 @@ rule manifest:
         speed=SPEED.get("manifest", ""),
         src=SRC,
     params:
+        curated=PLAN.series("results/ingest/{}.parquet", PLAN.curated),
+        images=PLAN.series("results/screen/{}.parquet", PLAN.pool),
         knobs=KNOBS["manifest"],
     shell:
-        "python {resources.src}/manifest.py --curated {input.curated} --images {input.images}"
+        "python {resources.src}/manifest.py --curated {params.curated} --images {params.images}"
         " --neighbours {input.neighbours} --copies {input.copies} --out {output.lvd}"
         " --uncurated {output.uncurated} --summary {output.summary} {params.knobs} {resources.speed} 2> {log}"
 
@@ -156,6 +160,7 @@ rule curated_manifest:
         speed=SPEED.get("manifest", ""),
         src=SRC,
     params:
+        curated=PLAN.series("results/ingest/{}.parquet", PLAN.curated),
         knobs=KNOBS["manifest"],
     shell:
-        "python {resources.src}/manifest.py --curated {input.curated} --curated-only True --out {output} {params.knobs} {resources.speed} 2> {log}"
+        "python {resources.src}/manifest.py --curated {params.curated} --curated-only True --out {output} {params.knobs} {resources.speed} 2> {log}"

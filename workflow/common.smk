@@ -24,10 +24,11 @@ SERVING = f"python {SRC}/serve.py --site world/site --" if PLAN.world else ""
 
 
 wildcard_constraints:
-    shard=PLAN.pattern(PLAN.shards),
-    pool_shard=PLAN.pattern(PLAN.pool),
-    reference_shard=PLAN.pattern(PLAN.curated + PLAN.references),
+    shard=PLAN.shard_pattern(PLAN.shards),
+    pool_shard=PLAN.shard_pattern(PLAN.pool),
+    reference_shard=PLAN.shard_pattern(PLAN.curated + PLAN.references),
     link_part=r"\w+-\d{5}",
+    source=r"\w+",
     run=PLAN.pattern(PLAN.runs),
     dataset=PLAN.pattern(PLAN.retrieved),
     model=PLAN.pattern(PLAN.models),

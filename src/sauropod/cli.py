@@ -19,6 +19,7 @@ import tyro
 from sauropod.errors import Checkpointed, InputError
 from sauropod.io import commit
 from sauropod.progress import duration
+from sauropod.series import unfold
 
 T = TypeVar("T")
 Knobs = Annotated[T, tyro.conf.arg(name="")]  # a dataclass's fields become plain flags
@@ -47,6 +48,13 @@ def _flat(value: object, prefix: str = "") -> list[str]:
     return [line for f in fields for line in _flat(getattr(value, f.name), name + f.name)]
 
 
+def _unfolded(value: object) -> object:
+    """Let every flag that takes several files take `name-{00000..00099}.parquet` too."""
+    if isinstance(value, tuple) and value and all(isinstance(item, Path) for item in value):
+        return unfold(value)
+    return value
+
+
 def _header(arguments: dict[str, Any]) -> None:
     log = logging.getLogger("sauropod")
     log.info("command: %s", shlex.join([sys.executable, *sys.argv]))
@@ -73,7 +81,7 @@ def run(main: Callable[..., None]) -> None:
 
     # tyro calls what it parses: it is given the signature, and the call happens below.
     def collect(**given: Any) -> None:  # noqa: ANN401
-        arguments.update(given)
+        arguments.update({name: _unfolded(value) for name, value in given.items()})
 
     collect.__signature__ = inspect.signature(main)  # type: ignore[attr-defined]
     collect.__annotations__ = main.__annotations__

@@ -13,6 +13,7 @@ from pathlib import Path
 from sauropod.config import Source
 from sauropod.errors import InputError
 from sauropod.load_config import Config, words
+from sauropod.series import fold
 from sauropod.shards import LINKED, Collection, ingest_flags, shards, sources
 
 WORLD = "world"
@@ -52,6 +53,7 @@ class Dag:
         self.world = [TRUTH] if config.demo else []
         self.pool_names = [source.name for source in config.pool]
         self.claims = shlex.join(config.claims)
+        self.truth_flags = f"--truth {TRUTH}" if config.demo else ""
 
     def _in(self, collection: Collection) -> list[str]:
         return [name for name, s in self.all_shards.items() if s.collection == collection]
@@ -61,24 +63,49 @@ class Dag:
         """Return a regular expression that matches exactly these names (or nothing)."""
         return "|".join(map(re.escape, names)) or r"(?!)"
 
+    @staticmethod
+    def shard_pattern(shards: Iterable[str]) -> str:
+        """Return a short regular expression for shards: their sources, then five digits."""
+        sources = dict.fromkeys(shard.rpartition("-")[0] for shard in shards)
+        return rf"(?:{'|'.join(map(re.escape, sources))})-\d{{5}}" if sources else r"(?!)"
+
+    @staticmethod
+    def series(pattern: str, shards: Iterable[str]) -> str:
+        """Spell the files of many shards in few words, for a command line."""
+        return shlex.join(fold(pattern.format(shard) for shard in shards))
+
     # --- ingest ---------------------------------------------------------------------------------
 
+    def _parts(self, source: Source, ending: str) -> list[str]:
+        name = f"results/links/{source.name}"
+        return [f"{name}-{part:05d}{ending}" for part in range(source.link_parts)]
+
     def links_of(self, shard: str) -> list[str]:
-        """Link tables a pool shard takes its URLs from; none when it is read from files."""
+        """What says that all links of a pool shard's source are known; none for files."""
         source = self.all_shards[shard].source
-        if source.kind not in LINKED:
-            return []
-        return [f"results/links/{source.name}-{i:05d}.parquet" for i in range(source.link_parts)]
+        return [f"results/links/{source.name}.summary.parquet"] if source.kind in LINKED else []
+
+    def link_summaries(self, name: str) -> list[str]:
+        """SUMMARY tables of a source's link jobs."""
+        return self._parts(self._pool_source(name), ".summary.parquet")
+
+    def link_summary_series(self, name: str) -> str:
+        """The same, in few words."""
+        return self.series("{}", self.link_summaries(name))
 
     @property
     def links(self) -> list[str]:
         """Every link table of the pool."""
-        return list(dict.fromkeys(path for shard in self.pool for path in self.links_of(shard)))
+        linked = [source for source in self.config.pool if source.kind in LINKED]
+        return [path for source in linked for path in self._parts(source, ".parquet")]
+
+    def _pool_source(self, name: str) -> Source:
+        return next(source for source in self.config.pool if source.name == name)
 
     def link_flags(self, link_part: str) -> str:
         """Flags of `links.py` that say which archives to read."""
         name, _, number = link_part.rpartition("-")
-        source = next(source for source in self.config.pool if source.name == name)
+        source = self._pool_source(name)
         where = ["--source", source.path, "--kind", source.kind]
         return shlex.join(
             [*where, "--part", str(int(number)), "--num-parts", str(source.link_parts)]
@@ -86,7 +113,11 @@ class Dag:
 
     def ingest_flags(self, shard: str) -> str:
         """Flags of `ingest.py` that say where the shard's images come from."""
-        return shlex.join(ingest_flags(self.all_shards[shard]))
+        source = self.all_shards[shard].source
+        flags = shlex.join(ingest_flags(self.all_shards[shard]))
+        if source.kind not in LINKED:
+            return flags
+        return f"--links {self.series('{}', self._parts(source, '.parquet'))} {flags}"
 
     def images_of(self, shard: str) -> str:
         """IMAGES table of a shard: screened for the pool."""
@@ -222,8 +253,10 @@ class Dag:
     def summaries(self) -> list[str]:
         """SUMMARY tables, in the order of the DAG."""
         pool = [[f"results/{stage}/{s}" for s in self.pool] for stage in ("ingest", "screen")]
-        stages = [self.links, *pool, [f"results/ingest/{s}" for s in self.curated]]
-        per_shard = [str(Path(path).with_suffix("")) for paths in stages for path in paths]
+        linked = [source.name for source in self.config.pool if source.kind in LINKED]
+        links = [f"results/links/{name}" for name in linked]
+        stages = [links, *pool, [f"results/ingest/{s}" for s in self.curated]]
+        per_shard = [path for paths in stages for path in paths]
         whole = [f"results/{stage}/" for stage in ("hash", "dedup")]
         retrieved = [f"results/retrieve/{dataset}" for dataset in self.retrieved]
         named = [f"{path}.summary.parquet" for path in (*per_shard, *retrieved)]

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from sauropod.errors import InputError
+from sauropod.series import fold
 
 
 @contextlib.contextmanager
@@ -56,7 +57,7 @@ def stamp(stage: str, *, knobs: object, inputs: Iterable[Path]) -> dict[str, str
         inputs: Files the output was made from, named as given.
 
     Returns:
-        Keys `stage`, `commit`, `knobs` (JSON) and `inputs` (JSON list).
+        Keys `stage`, `commit`, `knobs` (JSON) and `inputs` (JSON list, runs of shards folded).
     """
     values: Any = knobs
     if dataclasses.is_dataclass(knobs) and not isinstance(knobs, type):
@@ -65,7 +66,7 @@ def stamp(stage: str, *, knobs: object, inputs: Iterable[Path]) -> dict[str, str
         "stage": stage,
         "commit": commit(),
         "knobs": json.dumps(values, sort_keys=True, default=str),
-        "inputs": json.dumps([str(path) for path in inputs]),
+        "inputs": json.dumps(fold(inputs)),
     }
 
 
