@@ -23,8 +23,8 @@ rule train_sscd:
         speed=SPEED.get("train_sscd", ""),
         src=SRC,
     params:
-        images=PLAN.series("results/screen/{}.parquet", PLAN.pool),
-        curated=PLAN.series("results/ingest/{}.parquet", PLAN.curated),
+        images=series("results/screen/{}.parquet", PLAN.pool),
+        curated=series("results/ingest/{}.parquet", PLAN.curated),
         knobs=KNOBS["train_sscd"],
     shell:
         "python {resources.src}/train_sscd.py --images {params.images} {params.curated} --out {output.weights}"
@@ -35,7 +35,7 @@ rule describe:
     input:
         images=by(PLAN.images_of, "shard"),
         tar=by(PLAN.tar_of, "shard"),
-        weights=PLAN.sscd,
+        weights=PLAN.made([PLAN.sscd]),
     output:
         descriptors="results/describe/{shard}.parquet",
         summary="results/describe/{shard}.summary.parquet",
@@ -52,9 +52,10 @@ rule describe:
         speed=SPEED.get("describe", ""),
         src=SRC,
     params:
+        sscd=PLAN.sscd,
         knobs=KNOBS["describe"],
     shell:
-        "python {resources.src}/describe.py --images {input.images} --sscd {input.weights} --shard {wildcards.shard}"
+        "python {resources.src}/describe.py --images {input.images} --sscd {params.sscd} --shard {wildcards.shard}"
         " --out {output.descriptors} --summary {output.summary} {params.knobs} {resources.speed} 2> {log}"
 
 
@@ -75,7 +76,7 @@ rule fit_hash:
         speed=SPEED.get("hash", ""),
         src=SRC,
     params:
-        tables=PLAN.series("results/describe/{}.parquet", PLAN.pool),
+        tables=series("results/describe/{}.parquet", PLAN.pool),
         knobs=KNOBS["hash"],
     shell:
         "python {resources.src}/fit_hash.py --descriptors {params.tables} --out {output} {params.knobs} {resources.speed} 2> {log}"
@@ -125,8 +126,8 @@ rule group_hashes:
         speed=SPEED.get("hash", ""),
         src=SRC,
     params:
-        hashes=PLAN.series("results/hash/{}.parquet", PLAN.pool),
-        images=PLAN.series("results/screen/{}.parquet", PLAN.pool),
+        hashes=series("results/hash/{}.parquet", PLAN.pool),
+        images=series("results/screen/{}.parquet", PLAN.pool),
         knobs=KNOBS["hash"],
     shell:
         "python {resources.src}/group_hashes.py --hashes {params.hashes} --images {params.images}"
@@ -154,7 +155,7 @@ rule link_index:
         speed=SPEED.get("link", ""),
         src=SRC,
     params:
-        descriptors=PLAN.series("results/describe/{}.parquet", PLAN.pool),
+        descriptors=series("results/describe/{}.parquet", PLAN.pool),
         knobs=KNOBS["link"],
     shell:
         "python {resources.src}/link_index.py --descriptors {params.descriptors} --duplicates {input.duplicates}"
@@ -182,7 +183,7 @@ rule link:
         speed=SPEED.get("link", ""),
         src=SRC,
     params:
-        descriptors=PLAN.series("results/describe/{}.parquet", PLAN.pool),
+        descriptors=series("results/describe/{}.parquet", PLAN.pool),
         knobs=KNOBS["link"],
     shell:
         "python {resources.src}/link.py --queries {input.queries} --descriptors {params.descriptors}"
@@ -213,10 +214,10 @@ rule dedup:
         speed=SPEED.get("dedup", ""),
         src=SRC,
     params:
-        edges=PLAN.series(
+        edges=series(
             "results/link/{}.parquet", PLAN.pool + PLAN.curated + PLAN.references
         ),
-        images=PLAN.series("results/screen/{}.parquet", PLAN.pool),
+        images=series("results/screen/{}.parquet", PLAN.pool),
         knobs=KNOBS["dedup"],
     shell:
         "python {resources.src}/dedup.py --edges {params.edges} --images {params.images} --duplicates {input.duplicates}"

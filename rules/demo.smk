@@ -4,6 +4,7 @@
 rule world:
     output:
         truth="world/truth.parquet",
+        archives="world/crawl.paths",
         folders=directory(
             expand(
                 "world/{folder}",

@@ -59,10 +59,10 @@ rule truth:
         runtime=60,
         src=SRC,
     params:
-        ingested=PLAN.series("results/ingest/{}.parquet", PLAN.pool),
-        images=PLAN.series("results/screen/{}.parquet", PLAN.pool),
-        screened=PLAN.series("results/screen/{}.screened.parquet", PLAN.pool),
-        links=PLAN.series("{}", PLAN.links),
+        ingested=series("results/ingest/{}.parquet", PLAN.pool),
+        images=series("results/screen/{}.parquet", PLAN.pool),
+        screened=series("results/screen/{}.screened.parquet", PLAN.pool),
+        links=series("{}", PLAN.links),
         truth=PLAN.truth_flags,
         claims=PLAN.claims,
     shell:
@@ -120,15 +120,13 @@ rule report:
         runtime=60,
         src=SRC,
     params:
-        images=PLAN.series("results/screen/{}.parquet", PLAN.pool),
-        references=PLAN.series(
-            "results/ingest/{}.parquet", PLAN.curated + PLAN.references
-        ),
-        ingested=PLAN.series("results/ingest/{}.parquet", PLAN.pool),
-        screened=PLAN.series("results/screen/{}.screened.parquet", PLAN.pool),
+        images=series("results/screen/{}.parquet", PLAN.pool),
+        references=series("results/ingest/{}.parquet", PLAN.curated + PLAN.references),
+        ingested=series("results/ingest/{}.parquet", PLAN.pool),
+        screened=series("results/screen/{}.screened.parquet", PLAN.pool),
         pool=PLAN.pool_names,
-        summaries=PLAN.series("{}", PLAN.summaries),
-        timings=PLAN.series("{}", PLAN.timings),
+        summaries=series("{}", PLAN.summaries),
+        timings=series("{}", PLAN.timings),
     shell:
         "python {resources.src}/report.py --pool {params.pool} --summaries {params.summaries}"
         " --images {params.images} {params.references} --ingested {params.ingested} --screened {params.screened}"

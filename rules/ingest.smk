@@ -102,8 +102,7 @@ rule screen:
     input:
         images="results/ingest/{pool_shard}.parquet",
         tar="results/ingest/{pool_shard}.tar",
-        nsfw=PLAN.config.knobs["screen"].nsfw_model,
-        faces=PLAN.config.knobs["screen"].faces_model,
+        models=PLAN.made([PLAN.nsfw, PLAN.faces]),
     output:
         images="results/screen/{pool_shard}.parquet",
         tar="results/screen/{pool_shard}.tar",
@@ -122,8 +121,10 @@ rule screen:
         speed=SPEED.get("screen", ""),
         src=SRC,
     params:
+        nsfw=PLAN.nsfw,
+        faces=PLAN.faces,
         knobs=KNOBS["screen"],
     shell:
-        "python {resources.src}/screen.py --images {input.images} --nsfw {input.nsfw} --faces {input.faces} --shard {wildcards.pool_shard}"
+        "python {resources.src}/screen.py --images {input.images} --nsfw {params.nsfw} --faces {params.faces} --shard {wildcards.pool_shard}"
         " --out {output.images} --out-tar {output.tar} --screened {output.screened}"
         " --summary {output.summary} {params.knobs} {resources.speed} 2> {log}"

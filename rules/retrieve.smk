@@ -6,7 +6,7 @@ rule embed:
         images=by(PLAN.images_of, "shard"),
         tar=by(PLAN.tar_of, "shard"),
         copies=by(PLAN.copies_of, "shard"),
-        backbone=PLAN.embedder,
+        backbone=PLAN.made([PLAN.embedder]),
     output:
         embeddings="results/embed/{shard}.parquet",
         summary="results/embed/{shard}.summary.parquet",
@@ -23,9 +23,10 @@ rule embed:
         speed=SPEED.get("embed", ""),
         src=SRC,
     params:
+        backbone=PLAN.embedder,
         knobs=KNOBS["embed"],
     shell:
-        "python {resources.src}/embed.py --images {input.images} --copies {input.copies} --backbone {input.backbone}"
+        "python {resources.src}/embed.py --images {input.images} --copies {input.copies} --backbone {params.backbone}"
         " --shard {wildcards.shard} --out {output.embeddings} --summary {output.summary} {params.knobs} {resources.speed} 2> {log}"
 
 
@@ -48,7 +49,7 @@ rule index:
         speed=SPEED.get("index", ""),
         src=SRC,
     params:
-        embeddings=PLAN.series("results/embed/{}.parquet", PLAN.pool),
+        embeddings=series("results/embed/{}.parquet", PLAN.pool),
         knobs=KNOBS["index"],
     shell:
         "python {resources.src}/index.py --embeddings {params.embeddings} --out {output.index}"
@@ -75,7 +76,7 @@ rule cluster:
         speed=SPEED.get("cluster", ""),
         src=SRC,
     params:
-        embeddings=PLAN.series("results/embed/{}.parquet", PLAN.pool),
+        embeddings=series("results/embed/{}.parquet", PLAN.pool),
         knobs=KNOBS["cluster"],
     shell:
         "python {resources.src}/cluster.py --embeddings {params.embeddings} --centroids {output.centroids}"
@@ -102,8 +103,8 @@ rule retrieve:
         speed=SPEED.get("retrieve", ""),
         src=SRC,
     params:
-        embeddings=PLAN.series("results/embed/{}.parquet", PLAN.pool),
-        images=PLAN.series("results/screen/{}.parquet", PLAN.pool),
+        embeddings=series("results/embed/{}.parquet", PLAN.pool),
+        images=series("results/screen/{}.parquet", PLAN.pool),
         rows=by(PLAN.retrieve_flags, "dataset"),
         knobs=KNOBS["retrieve"],
     shell:
@@ -134,8 +135,8 @@ rule manifest:
         speed=SPEED.get("manifest", ""),
         src=SRC,
     params:
-        curated=PLAN.series("results/ingest/{}.parquet", PLAN.curated),
-        images=PLAN.series("results/screen/{}.parquet", PLAN.pool),
+        curated=series("results/ingest/{}.parquet", PLAN.curated),
+        images=series("results/screen/{}.parquet", PLAN.pool),
         knobs=KNOBS["manifest"],
     shell:
         "python {resources.src}/manifest.py --curated {params.curated} --images {params.images}"
@@ -160,7 +161,7 @@ rule curated_manifest:
         speed=SPEED.get("manifest", ""),
         src=SRC,
     params:
-        curated=PLAN.series("results/ingest/{}.parquet", PLAN.curated),
+        curated=series("results/ingest/{}.parquet", PLAN.curated),
         knobs=KNOBS["manifest"],
     shell:
         "python {resources.src}/manifest.py --curated {params.curated} --curated-only True --out {output} {params.knobs} {resources.speed} 2> {log}"

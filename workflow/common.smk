@@ -42,6 +42,16 @@ onstart:
         sys.exit(f"snakemake: error: {error}")
 
 
+def series(pattern, shards):
+    """Make a params function that spells the files of many shards in few words."""
+    text = PLAN.series(pattern, shards)
+
+    def spell(wildcards):
+        return text
+
+    return spell
+
+
 def by(method, *names):
     """Make an input or params function that asks the PLAN with these wildcards."""
 

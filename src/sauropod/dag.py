@@ -53,10 +53,20 @@ class Dag:
         self.world = [TRUTH] if config.demo else []
         self.pool_names = [source.name for source in config.pool]
         self.claims = shlex.join(config.claims)
+        self.nsfw = config.knobs["screen"].nsfw_model
+        self.faces = config.knobs["screen"].faces_model
         self.truth_flags = f"--truth {TRUTH}" if config.demo else ""
 
     def _in(self, collection: Collection) -> list[str]:
         return [name for name, s in self.all_shards.items() if s.collection == collection]
+
+    def _is_pool(self, shard: str) -> bool:
+        return self.all_shards[shard].collection == "pool"
+
+    @staticmethod
+    def made(paths: Iterable[str]) -> list[str]:
+        """Those of the files that the workflow makes; the user's own are checked at the start."""
+        return [path for path in paths if path.startswith("results/")]
 
     @staticmethod
     def pattern(names: Iterable[str]) -> str:
@@ -121,25 +131,27 @@ class Dag:
 
     def images_of(self, shard: str) -> str:
         """IMAGES table of a shard: screened for the pool."""
-        return f"results/{'screen' if shard in self.pool else 'ingest'}/{shard}.parquet"
+        return f"results/{'screen' if self._is_pool(shard) else 'ingest'}/{shard}.parquet"
 
     def tar_of(self, shard: str) -> str:
         """Tar with the bytes of a shard: screened for the pool."""
         return str(Path(self.images_of(shard)).with_suffix(".tar"))
 
     def check_sources(self) -> None:
-        """Check, before any job, that every dataset named by the configuration is there.
+        """Check, before any job, that every dataset and weights file named is there.
 
         Raises:
             InputError: the paths that are missing, in one sentence.
         """
         collections: tuple[Collection, ...] = ("pool", "curated", "benchmark_test")
         paths = [s.path for collection in collections for s in sources(self.config, collection)]
-        missing = [p for p in paths if not p.startswith(f"{WORLD}/") and not Path(p).exists()]
+        paths += [self.nsfw, self.faces, self.embedder, self.sscd]
+        ours = ("results/", f"{WORLD}/")
+        missing = [p for p in paths if not p.startswith(ours) and not Path(p).exists()]
         if missing:
-            fix = "put them there, or correct `path` under pool, curated or benchmarks"
-            found = f"none at {', '.join(missing)}"
-            raise InputError(Path("config"), expected="datasets", found=found, fix=fix)
+            fix = "put them there, or correct their paths in the configuration"
+            found = f"nothing at {', '.join(missing)}"
+            raise InputError(Path("config"), expected="datasets and weights", found=found, fix=fix)
 
     # --- retrieve -------------------------------------------------------------------------------
 
@@ -172,7 +184,7 @@ class Dag:
 
     def copies_of(self, shard: str) -> list[str]:
         """COPIES table that says which images of a pool shard are kept; none for curated ones."""
-        return ["results/dedup/copies.parquet"] if shard in self.pool else []
+        return ["results/dedup/copies.parquet"] if self._is_pool(shard) else []
 
     def queries_of(self, dataset: str) -> list[str]:
         """Embeddings of a curated dataset's shards."""

@@ -92,7 +92,7 @@ def test_missing_datasets_are_named_together(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "photos").mkdir()
-    with pytest.raises(InputError, match=r"none at w\.paths, g, f, b/val; put them there"):
+    with pytest.raises(InputError, match=r"nothing at w\.paths, g, f, b/val, weights/nsfw"):
         dag().check_sources()
 
 
