@@ -55,6 +55,11 @@ class Dag:
         self.claims = shlex.join(config.claims)
         self.nsfw = config.knobs["screen"].nsfw_model
         self.faces = config.knobs["screen"].faces_model
+        self._link_tables = {
+            s.name: self.series("{}", self._parts(s, ".parquet"))
+            for s in config.pool
+            if s.kind in LINKED
+        }
         self.truth_flags = f"--truth {TRUTH}" if config.demo else ""
 
     def _in(self, collection: Collection) -> list[str]:
@@ -127,7 +132,7 @@ class Dag:
         flags = shlex.join(ingest_flags(self.all_shards[shard]))
         if source.kind not in LINKED:
             return flags
-        return f"--links {self.series('{}', self._parts(source, '.parquet'))} {flags}"
+        return f"--links {self._link_tables[source.name]} {flags}"
 
     def images_of(self, shard: str) -> str:
         """IMAGES table of a shard: screened for the pool."""
