@@ -1,4 +1,5 @@
 # Everything the rules share; the only Python of the workflow. What can be tested lives in src/sauropod.
+import os
 import sys
 
 SRC = f"{workflow.basedir}/src"
@@ -9,7 +10,7 @@ from sauropod.errors import InputError
 from sauropod.load_config import load
 
 try:
-    PLAN = Dag(load(config, " + ".join(map(str, workflow.configfiles)) or "config"))
+    PLAN = Dag(load(config, " + ".join(os.path.basename(path) for path in workflow.configfiles)))
 except InputError as error:
     print(f"snakemake: error: {error}", file=sys.stderr)
     sys.exit(2)

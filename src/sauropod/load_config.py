@@ -69,14 +69,21 @@ def _unknown(where: str, key: object, known: list[str]) -> InputError:
     return _mistake(where, expected="a known knob", found=repr(key), fix=fix)
 
 
+def _number(text: str, kind: type) -> object:
+    """Read a number or truth value given as text: Snakemake's --config, or 1e-5 in YAML."""
+    if kind is bool:
+        return {"true": True, "false": False}.get(text.lower(), text)
+    try:
+        return kind(text)
+    except ValueError:
+        return text
+
+
 def _scalar(kind: type, value: object, where: str) -> object:
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
-    if kind is float and isinstance(value, str):  # YAML reads 1e-5 as text
-        try:
-            return float(value)
-        except ValueError:
-            pass
+    if isinstance(value, str) and kind is not str:
+        value = _number(value, kind)
     if isinstance(value, kind) and (kind is not int or not isinstance(value, bool)):
         return value
     found = f"{value!r} ({type(value).__name__})"

@@ -64,6 +64,12 @@ def test_scientific_notation_and_integers_become_floats() -> None:
     assert isinstance(knobs.optim.clip_grad, float)
 
 
+def test_values_may_come_as_text_from_the_command_line() -> None:
+    raw = {"optim": {"steps": "7", "lr": "2"}, "heads": {"separate_ibot": "false"}}
+    knobs = build(Pretrain, raw, "x")
+    assert (knobs.optim.steps, knobs.optim.lr, knobs.heads.separate_ibot) == (7, 2.0, False)
+
+
 def test_words_do_not_depend_on_the_order_of_yaml() -> None:
     first = words(build(Embed, {"crop": 64, "resize": 70}, "x"))
     second = words(build(Embed, {"resize": 70, "crop": 64}, "x"))
