@@ -122,6 +122,32 @@ def create(arch: SscdArch, *, seed: int) -> Sscd:
     return model
 
 
+@torch.no_grad()
+def whiten(model: Sscd, outputs: Tensor, *, shrinkage: float) -> None:
+    """Fold a whitening of the projection's outputs into the projection, in place.
+
+    The paper whitens with a PCA learnt on training images before comparing (section 5.3). Folded
+    into the linear layer it costs nothing at inference: descriptors of unrelated images then
+    scatter about cosine 0, which is what gives fixed thresholds their meaning.
+
+    Args:
+        model: Network to change.
+        outputs: (n, D) float, what `model.fc` gave for a sample of images.
+        shrinkage: Share of the mean variance added to every variance; large leaves only the
+            centring, 0 whitens fully and amplifies noise.
+    """
+    values = outputs.double()
+    mean, covariance = values.mean(dim=0), torch.cov(values.t())
+    variances, axes = torch.linalg.eigh(covariance.reshape(len(mean), len(mean)))
+    # Fewer images than dimensions leave some without variance: they must not become infinite.
+    floor = variances.mean() * max(shrinkage, 1e-9)
+    scales = (variances.clamp(min=0) + floor).rsqrt()
+    turn = (axes * scales) @ axes.t()
+    weight, bias = model.fc.weight, model.fc.bias
+    bias.copy_(turn.to(bias) @ (bias - mean.to(bias)))
+    weight.copy_(turn.to(weight) @ weight)
+
+
 def save(model: Sscd, path: Path) -> None:
     """Write weights as safetensors, the architecture's knobs in the metadata."""
     tensors = {name: value.contiguous().cpu() for name, value in model.state_dict().items()}

@@ -23,24 +23,25 @@ from sauropod.errors import InputError
 from sauropod.progress import track
 from sauropod.screen import detectors
 
-NSFW_CHANNELS = ((3, 16, 2), (16, 32, 2), (32, 32, 1), (32, 32, 2))
-FACES_CHANNELS = ((3, 12, 2), (12, 24, 2), (24, 32, 2), (32, 32, 1), (32, 32, 1), (32, 32, 1))
+# Channels in and out, kernel, stride.
+NSFW_LAYERS = ((3, 16, 3, 2), (16, 32, 3, 2), (32, 32, 3, 1), (32, 32, 3, 2))
+FACES_LAYERS = ((3, 24, 6, 4), (24, 48, 3, 2), (48, 48, 3, 1), (48, 48, 3, 1))
 FACES_STRIDE = 8
 SIDES = ("left", "top", "width", "height")
 
 
 def convnet(
-    channels: tuple[tuple[int, int, int], ...], *, outputs: int, seed: int
+    shape: tuple[tuple[int, int, int, int], ...], *, outputs: int, seed: int
 ) -> nn.Sequential:
-    """Chain of 3x3 convolution, batch norm, ReLU; then 1x1 to `outputs` maps."""
+    """Chain of convolution, batch norm, ReLU as `shape` says; then 1x1 to `outputs` maps."""
     layers: list[nn.Module] = []
-    for inputs, width, stride in channels:
+    for inputs, width, kernel, stride in shape:
         layers += [
-            nn.Conv2d(inputs, width, 3, stride, padding=1, bias=False),
+            nn.Conv2d(inputs, width, kernel, stride, padding=(kernel - 1) // 2, bias=False),
             nn.BatchNorm2d(width),
             nn.ReLU(),
         ]
-    net = nn.Sequential(*layers, nn.Conv2d(channels[-1][1], outputs, 1))
+    net = nn.Sequential(*layers, nn.Conv2d(shape[-1][1], outputs, 1))
     generator = torch.Generator().manual_seed(seed)
     for module in net:
         if isinstance(module, nn.Conv2d):
@@ -119,7 +120,7 @@ def train_nsfw(pixels: np.ndarray, unsafe: np.ndarray, *, knobs: TrainDetectors)
         Network in evaluation mode: (B, 3, S, S) in -1..1 -> (B, 2) logits of safe and unsafe, the
         maximum over places: one unsafe thing anywhere is enough.
     """
-    trunk = convnet(NSFW_CHANNELS, outputs=2, seed=knobs.seed)
+    trunk = convnet(NSFW_LAYERS, outputs=2, seed=knobs.seed)
     net = nn.Sequential(*trunk, nn.AdaptiveMaxPool2d(1), nn.Flatten())
     groups = [np.flatnonzero(unsafe), np.flatnonzero(~unsafe)]
 
@@ -146,12 +147,12 @@ def train_faces(
         Network in evaluation mode: (B, 3, S, S) in 0..1 -> grid (B, 5, S/8, S/8), the layout `grid`
         of `screen.detectors`.
     """
-    net = convnet(FACES_CHANNELS, outputs=5, seed=knobs.seed)
+    net = convnet(FACES_LAYERS, outputs=5, seed=knobs.seed)
     cells = pixels.shape[1] // FACES_STRIDE
 
     def batch(rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         chosen = rng.integers(len(pixels), size=knobs.batch_size)
-        moved = [_vary(pixels[i], rng, zoom=(0.6, 1.4), boxes=boxes[i]) for i in chosen]
+        moved = [_vary(pixels[i], rng, zoom=(0.75, 1.3), boxes=boxes[i]) for i in chosen]
         x = torch.from_numpy(np.stack([view for view, _ in moved]))
         targets = np.stack([grid_targets(b, cells=cells, stride=FACES_STRIDE) for _, b in moved])
         return x.permute(0, 3, 1, 2).float() / 255, torch.from_numpy(targets)
@@ -248,13 +249,13 @@ def _vary(
     moved = cv2.warpAffine(
         image, matrix, (size, size), flags=cv2.INTER_LINEAR, borderValue=(detectors.PADDING,) * 3
     )
-    gain = rng.uniform(0.7, 1.3) * rng.uniform(0.85, 1.15, 3)
-    recoloured = (moved.astype(np.float32) - 128) * gain + 128 + rng.uniform(-25, 25)
-    noisy = recoloured + rng.normal(0, 1, moved.shape) * rng.uniform(0, 6)
+    gain = rng.uniform(0.7, 1.3) * rng.uniform(0.85, 1.15, (3, 1))
+    shift = 128 * (1 - gain) + rng.uniform(-25, 25)
+    recoloured = cv2.transform(moved, np.hstack([np.diag(gain[:, 0]), shift]))
     found = (
         np.empty((0, 4)) if boxes is None else np.asarray(boxes, np.float64).reshape(-1, 4).copy()
     )
     found[:, 0] = a * found[:, 0] + b - (found[:, 2] * scale if mirror else 0)
     found[:, 1] = found[:, 1] * scale + dy
     found[:, 2:] *= scale
-    return noisy.clip(0, 255).astype(np.uint8), found
+    return recoloured, found

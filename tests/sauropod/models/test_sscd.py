@@ -121,6 +121,26 @@ def test_initialisation_is_seeded_and_blocks_start_as_identity() -> None:
     assert (a["bn1.running_var"] == 1).all()
 
 
+def test_whitening_against_the_definition() -> None:
+    """Outputs are centred; without shrinkage their covariance is the identity."""
+    model = sscd.create(SscdArch(trunk="resnet18", width=8, dim=4), seed=0).eval()
+    inputs = torch.randn(500, 64, generator=torch.Generator().manual_seed(0)) + 3
+    outputs = model.fc(inputs).detach()
+    sscd.whiten(model, outputs, shrinkage=0.0)
+    found = model.fc(inputs).detach()
+    torch.testing.assert_close(found.mean(dim=0), torch.zeros(4), atol=1e-4, rtol=0)
+    torch.testing.assert_close(torch.cov(found.t()), torch.eye(4), atol=1e-3, rtol=0)
+
+
+def test_shrinkage_by_hand() -> None:
+    """One dimension of variance 1, mean 2: (y - 2) / sqrt(1 + 3)."""
+    model = sscd.create(SscdArch(trunk="resnet18", width=8, dim=1), seed=0).eval()
+    inputs = torch.randn(3, 64, generator=torch.Generator().manual_seed(0))
+    before = model.fc(inputs).detach()
+    sscd.whiten(model, torch.tensor([[1.0], [2.0], [3.0]]), shrinkage=3.0)
+    torch.testing.assert_close(model.fc(inputs).detach(), (before - 2) / 2)
+
+
 def test_loads_its_own_file(tmp_path: Path) -> None:
     model, x = tiny(), images()
     sscd.save(model, tmp_path / "w.safetensors")

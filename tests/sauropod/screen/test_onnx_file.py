@@ -14,7 +14,7 @@ from sauropod.screen import onnx_file, train
 
 @pytest.mark.parametrize("pooled", [False, True])
 def test_same_output_as_torch(tmp_path: Path, pooled: bool) -> None:
-    net = train.convnet(((3, 6, 2), (6, 8, 1)), outputs=2, seed=1)
+    net = train.convnet(((3, 6, 3, 2), (6, 8, 3, 1)), outputs=2, seed=1)
     net(torch.rand(16, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 3)  # batch norm
     if pooled:
         net = nn.Sequential(*net, nn.AdaptiveMaxPool2d(1), nn.Flatten())
@@ -29,7 +29,7 @@ def test_same_output_as_torch(tmp_path: Path, pooled: bool) -> None:
 
 def test_same_network_same_bytes(tmp_path: Path) -> None:
     for name in ("a", "b"):
-        net = train.convnet(((3, 4, 2),), outputs=1, seed=3).eval()
+        net = train.convnet(((3, 4, 6, 2),), outputs=1, seed=3).eval()
         (tmp_path / name).mkdir()
         onnx_file.write(net, tmp_path / name / "n.onnx", size=8, output="out", metadata={})
     assert (tmp_path / "a/n.onnx").read_bytes() == (tmp_path / "b/n.onnx").read_bytes()

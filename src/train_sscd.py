@@ -1,0 +1,56 @@
+"""Train the copy-detection descriptor (SSCD) on images without labels.
+
+    python src/train_sscd.py --images results/screen/crawl-00000.parquet \\
+        --out results/train_sscd/sscd.safetensors --log results/train_sscd/log.parquet \\
+        --checkpoints checkpoints/train_sscd
+"""
+
+from pathlib import Path
+
+from sauropod import cli, io
+from sauropod.cli import Knobs
+from sauropod.config import TrainSscd
+from sauropod.models import sscd as network
+from sauropod.train import sharding, sscd
+from sauropod.train.config import Speed
+from sauropod.train.fit import Running
+
+
+def main(
+    images: tuple[Path, ...],
+    out: Path,
+    log: Path,
+    checkpoints: Path,
+    knobs: Knobs[TrainSscd],
+    speed: Knobs[Speed],
+) -> None:
+    """Train a descriptor network; SIGTERM or SIGUSR1 ends with a checkpoint and exit code 75.
+
+    Args:
+        images: Tables of images (IMAGES); those with status ok are learnt from.
+        out: Weights to write (safetensors); facts about the run go into a .json beside it.
+        log: Training log to write (Parquet).
+        checkpoints: Folder of this run's checkpoints; an interrupted run resumes from it.
+        knobs: What is trained and how.
+        speed: Where and how fast.
+    """
+    rows = sscd.read_rows(images)
+    running = Running(
+        device=sharding.pick_device(speed.device, sharding.ranks()),
+        checkpoints=checkpoints,
+        checkpoint_every=speed.checkpoint_every,
+        log_every=speed.log_every,
+        num_workers=speed.num_workers,
+        fingerprint=sscd.fingerprint(images, knobs=knobs),
+        label="train_sscd",
+    )
+    model, fitted = sscd.train(rows, knobs=knobs, running=running, cache=speed.cache)
+    fitted.log.save(log)
+    made_by = io.stamp("train_sscd", knobs=knobs, inputs=images)
+    facts = {**made_by, "images": len(rows), "steps": knobs.steps, "skipped": fitted.skipped}
+    io.write_json(facts, out.with_suffix(".json"))
+    network.save(model, out)
+
+
+if __name__ == "__main__":
+    cli.run(main)
