@@ -52,7 +52,7 @@ rule describe:
         speed=SPEED.get("describe", ""),
         src=SRC,
     params:
-        sscd=PLAN.sscd,
+        sscd=same(PLAN.sscd),
         knobs=KNOBS["describe"],
     shell:
         "python {resources.src}/describe.py --images {input.images} --sscd {params.sscd} --shard {wildcards.shard}"

@@ -121,8 +121,8 @@ rule screen:
         speed=SPEED.get("screen", ""),
         src=SRC,
     params:
-        nsfw=PLAN.nsfw,
-        faces=PLAN.faces,
+        nsfw=same(PLAN.nsfw),
+        faces=same(PLAN.faces),
         knobs=KNOBS["screen"],
     shell:
         "python {resources.src}/screen.py --images {input.images} --nsfw {params.nsfw} --faces {params.faces} --shard {wildcards.pool_shard}"

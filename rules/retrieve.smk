@@ -23,7 +23,7 @@ rule embed:
         speed=SPEED.get("embed", ""),
         src=SRC,
     params:
-        backbone=PLAN.embedder,
+        backbone=same(PLAN.embedder),
         knobs=KNOBS["embed"],
     shell:
         "python {resources.src}/embed.py --images {input.images} --copies {input.copies} --backbone {params.backbone}"

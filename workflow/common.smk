@@ -10,7 +10,11 @@ from sauropod.errors import InputError
 from sauropod.load_config import load
 
 try:
-    PLAN = Dag(load(config, " + ".join(os.path.basename(path) for path in workflow.configfiles)))
+    PLAN = Dag(
+        load(
+            config, " + ".join(os.path.basename(path) for path in workflow.configfiles)
+        )
+    )
 except InputError as error:
     print(f"snakemake: error: {error}", file=sys.stderr)
     sys.exit(2)
@@ -40,17 +44,23 @@ onstart:
     try:
         PLAN.check_sources()
     except InputError as error:
-        sys.exit(f"snakemake: error: {error}")
+        print(f"snakemake: error: {error}", file=sys.stderr, flush=True)
+        workflow.persistence.unlock()
+        os._exit(2)  # Snakemake would turn an exception here into exit code 1
+
+
+def same(text):
+    """Make a params function that says the same for every job."""
+
+    def say(wildcards):
+        return text
+
+    return say
 
 
 def series(pattern, shards):
     """Make a params function that spells the files of many shards in few words."""
-    text = PLAN.series(pattern, shards)
-
-    def spell(wildcards):
-        return text
-
-    return spell
+    return same(PLAN.series(pattern, shards))
 
 
 def by(method, *names):

@@ -190,10 +190,11 @@ def load(raw: Mapping[str, Any], where: str) -> Config:
         stage: build(kind, raw.get(stage), f"{where}: {stage}") for stage, kind in STAGES.items()
     }
     runs, data_of_run = {}, {}
+    pretrain: Mapping[str, Any] = raw.get("pretrain") or {}
     for name, block in (raw.get("runs") or {}).items():
         overrides = dict(block or {})
         data_of_run[name] = overrides.pop("data", "lvd")
-        whole = merged(raw.get("pretrain") or {}, overrides)
+        whole = merged(pretrain, overrides)
         runs[name] = build(train.Pretrain, whole, f"{where}: runs.{name}")
     return Config(
         **_sources(raw, where),

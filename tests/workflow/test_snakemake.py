@@ -1,0 +1,81 @@
+"""The workflow as a user meets it: plans, lints, refuses mistakes, reruns what changed."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+DEMO = ["--configfile", str(ROOT / "config" / "demo.yaml")]
+TINY_WORLD = (
+    "demo={pool_images: 40, curated_objects: 16, curated_fine: 8, curated_places: 4, "
+    "train_per_class: 1, val_per_class: 1, large_per_class: 3, dense_images: 4, instances: 2, "
+    "clips_per_action: 1, detector_images: 8}"
+)
+
+
+def snakemake(*flags: str, directory: Path) -> subprocess.CompletedProcess[str]:
+    """Run snakemake in a directory of its own."""
+    command = [sys.executable, "-m", "snakemake", "-s", str(ROOT / "Snakefile")]
+    command += ["--directory", str(directory), *flags]
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+
+
+def test_demo_plans_every_stage(tmp_path: Path) -> None:
+    plan = snakemake("-n", "--quiet", "rules", *DEMO, directory=tmp_path)
+    assert plan.returncode == 0, plan.stdout + plan.stderr
+    stages = "world links ingest_pool screen describe hash link dedup embed index cluster retrieve"
+    later = "manifest pretrain adapt distill evaluate truth report"
+    for rule in f"{stages} {later}".split():
+        assert f"\n{rule} " in plan.stdout + plan.stderr, rule
+
+
+def test_paper_plans_on_slurm_without_any_data(tmp_path: Path) -> None:
+    smaller = "pool=[{name: crawl, kind: wat, path: w.paths, link_parts: 20, shards: 40}]"
+    profile = str(ROOT / "slurm")
+    flags = ["-n", "--quiet", "rules", "--profile", profile, "--config", smaller]
+    plan = snakemake(*flags, directory=tmp_path)
+    assert plan.returncode == 0, plan.stdout + plan.stderr
+    assert list(tmp_path.glob("results")) == []
+
+
+def test_lint_is_clean(tmp_path: Path) -> None:
+    lint = snakemake("--lint", *DEMO, directory=tmp_path)
+    assert lint.returncode == 0, lint.stdout + lint.stderr
+
+
+def test_misspelt_knob_stops_before_any_job(tmp_path: Path) -> None:
+    run = snakemake("-n", *DEMO, "--config", "cluster={cluster: 3}", directory=tmp_path)
+    assert run.returncode == 2
+    sentence = "cluster: expected a known knob, found 'cluster'; write 'clusters'"
+    assert sentence in run.stderr.splitlines()[-1]
+
+
+def test_missing_datasets_are_named_before_any_job(tmp_path: Path) -> None:
+    flags = ["--cores", "1", "--config", "pool=[{name: mine, path: nowhere}]", "curated=[]"]
+    run = snakemake(*flags, directory=tmp_path)
+    assert run.returncode == 2, run.stdout + run.stderr
+    assert "found nothing at nowhere" in run.stderr
+    again = snakemake(*flags, directory=tmp_path)
+    assert "found nothing at nowhere" in again.stderr, "the directory stayed locked"
+
+
+@pytest.mark.slow
+def test_only_what_changed_reruns(tmp_path: Path) -> None:
+    flags = ["--cores", "1", *DEMO, "--config", TINY_WORLD]
+    ending = ["--until", "ingest_pool"]
+    first = snakemake(*flags, *ending, directory=tmp_path)
+    assert first.returncode == 0, first.stdout + first.stderr
+    assert not list(tmp_path.glob("results/ingest/.*")), "temporary files are left"
+    second = snakemake(*flags, *ending, directory=tmp_path)
+    assert "Nothing to be done" in second.stdout + second.stderr
+    changed = [*flags, "ingest={min_side: 17}", "-n", *ending]
+    plan = snakemake(*changed, directory=tmp_path)
+    told = plan.stdout + plan.stderr
+    assert "rule ingest_pool:" in told
+    assert "Params have changed" in told
+    assert "rule links:" not in told
+    assert "rule world:" not in told
