@@ -15,7 +15,7 @@ rule train_sscd:
         "benchmarks/train_sscd/train_sscd.tsv"
     conda:
         "../envs/gpu.yaml"
-    threads: workflow.cores
+    threads: 8
     resources:
         gpu=1,
         mem_mb=64_000,

@@ -14,7 +14,7 @@ rule pretrain:
         "benchmarks/pretrain/{run}.tsv"
     conda:
         "../envs/gpu.yaml"
-    threads: workflow.cores
+    threads: 8
     resources:
         gpu=1,
         mem_mb=64_000,
@@ -44,7 +44,7 @@ rule adapt:
         "benchmarks/adapt/main.tsv"
     conda:
         "../envs/gpu.yaml"
-    threads: workflow.cores
+    threads: 8
     resources:
         gpu=1,
         mem_mb=64_000,
@@ -75,7 +75,7 @@ rule distill:
         "benchmarks/distill/main.tsv"
     conda:
         "../envs/gpu.yaml"
-    threads: workflow.cores
+    threads: 8
     resources:
         gpu=1,
         mem_mb=64_000,
