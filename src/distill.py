@@ -43,7 +43,8 @@ def main(
         out: Backbone to write (safetensors); facts about the run go into a .json beside it.
         heads: Projection heads of the student to write (safetensors).
         log: Training log to write (Parquet).
-        checkpoints: Folder of this run's checkpoints; an interrupted run resumes from it.
+        checkpoints: Folder of checkpoints, one inside per knobs and inputs; an interrupted run
+            resumes from its own.
         knobs: The student and how to train it.
         speed: Where and how fast.
     """

@@ -37,7 +37,8 @@ def main(
         out: Backbone to write (safetensors); facts about the run go into a .json beside it.
         heads: Projection heads to write (safetensors).
         log: Training log to write (Parquet).
-        checkpoints: Folder of this run's checkpoints; an interrupted run resumes from it.
+        checkpoints: Folder of checkpoints, one inside per knobs and inputs; an interrupted run
+            resumes from its own.
         knobs: What is trained and how.
         speed: Where and how fast.
         init: Backbone to start from instead of random weights.

@@ -30,18 +30,20 @@ def main(
         images: Tables of images (IMAGES); those with status ok are learnt from.
         out: Weights to write (safetensors); facts about the run go into a .json beside it.
         log: Training log to write (Parquet).
-        checkpoints: Folder of this run's checkpoints; an interrupted run resumes from it.
+        checkpoints: Folder of checkpoints, one inside per knobs and inputs; an interrupted run
+            resumes from its own.
         knobs: What is trained and how.
         speed: Where and how fast.
     """
     rows = sscd.read_rows(images)
+    run = sscd.fingerprint(images, knobs=knobs)
     running = Running(
         device=sharding.pick_device(speed.device, sharding.ranks()),
-        checkpoints=checkpoints,
+        checkpoints=checkpoints / run,
         checkpoint_every=speed.checkpoint_every,
         log_every=speed.log_every,
         num_workers=speed.num_workers,
-        fingerprint=sscd.fingerprint(images, knobs=knobs),
+        fingerprint=run,
         label="train_sscd",
     )
     model, fitted = sscd.train(rows, knobs=knobs, running=running, cache=speed.cache)

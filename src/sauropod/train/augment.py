@@ -29,9 +29,9 @@ STD = (0.229, 0.224, 0.225)
 _TRIES = 10
 _RATIO = (3 / 4, 4 / 3)
 _BRIGHTNESS, _CONTRAST, _SATURATION, _HUE = 0.4, 0.4, 0.2, 0.1
-_JITTER_PROBABILITY, _GRAY_PROBABILITY, _SOLARIZE_PROBABILITY = 0.8, 0.2, 0.2
+_JITTER_PROBABILITY, _GRAY_PROBABILITY = 0.8, 0.2
 _SOLARIZE_FROM = 128
-_BLUR_KERNEL, _BLUR_SIGMA = 9, (0.1, 2.0)
+_BLUR_KERNEL = 9
 _ORDERS = tuple(itertools.permutations(range(4)))
 _UNIFORMS = 2 * _TRIES + 13
 _LUMA = (0.299, 0.587, 0.114)
@@ -83,7 +83,7 @@ def kinds(crops: Crops) -> list[_Kind]:
     size, scale = crops.global_size, crops.global_scale
     return [
         _Kind(size, scale, first, 0.0),
-        _Kind(size, scale, second, _SOLARIZE_PROBABILITY),
+        _Kind(size, scale, second, crops.solarize),
         *[_Kind(crops.local_size, crops.local_scale, local, 0.0)] * crops.num_local,
     ]
 
@@ -97,12 +97,21 @@ def draw(
     """
     wanted = kinds(crops)
     rows = generator.random((len(wanted), _UNIFORMS)).tolist()
+    sigma = crops.blur_sigma
     return tuple(
-        _view(row, kind, width=width, height=height) for row, kind in zip(rows, wanted, strict=True)
+        _view(row, kind, width=width, height=height, sigma_range=sigma)
+        for row, kind in zip(rows, wanted, strict=True)
     )
 
 
-def _view(uniforms: list[float], kind: _Kind, *, width: int, height: int) -> View:
+def _view(
+    uniforms: list[float],
+    kind: _Kind,
+    *,
+    width: int,
+    height: int,
+    sigma_range: tuple[float, float],
+) -> View:
     left, top, flip, jittered, b, c, s, h, order, gray, blurred, sigma, solarize = uniforms[
         2 * _TRIES :
     ]
@@ -119,7 +128,7 @@ def _view(uniforms: list[float], kind: _Kind, *, width: int, height: int) -> Vie
             saturation=1 + _SATURATION * (2 * s - 1),
             hue=_HUE * (2 * h - 1),
         )
-    low, high = _BLUR_SIGMA
+    low, high = sigma_range
     return View(
         box=(x, y, x + crop_width, y + crop_height),
         size=kind.size,

@@ -74,6 +74,10 @@ class Crops:
     """Local crops per image."""
     blur_mode: Literal["released", "paper"] = "released"
     """Blur probabilities as the released models were trained (inverted), or as the paper says."""
+    blur_sigma: tuple[float, float] = (0.1, 2.0)
+    """Blur, pixels of the crop; small crops want less."""
+    solarize: float = 0.2
+    """Probability of solarizing the second global crop."""
     engine: Literal["pillow", "cv2"] = "pillow"
     """Resampling and colour: torchvision's results exactly, or several times faster and near."""
 

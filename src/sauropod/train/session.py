@@ -81,7 +81,7 @@ class Session:
             rank=place.rank,
             world_size=place.world_size,
         )
-        device = self.device
+        device, run = self.device, self.fingerprint()
         model.to(device)
         networks = [net for part in _parts(model) for net in part.values()]
         sharding.shard(networks, dtype=DTYPES[knobs.optim.precision])
@@ -94,11 +94,11 @@ class Session:
             nan_budget=knobs.nan_budget,
             running=Running(
                 device=device,
-                checkpoints=checkpoints,
+                checkpoints=checkpoints / run,
                 checkpoint_every=speed.checkpoint_every,
                 log_every=speed.log_every,
                 num_workers=speed.num_workers,
-                fingerprint=self.fingerprint(),
+                fingerprint=run,
                 label=self.stage,
             ),
         )
