@@ -56,7 +56,7 @@ rule adapt:
         knobs=KNOBS["adapt"],
     shell:
         "{resources.launcher} {resources.src}/adapt.py --manifest {input.manifest} --backbone {input.backbone}"
-        " --backbone-heads {input.heads} --out {output.backbone} --heads {output.heads} --log {output.log}"
+        " --heads {input.heads} --out {output.backbone} --out-heads {output.heads} --log {output.log}"
         " --checkpoints checkpoints/adapt/main {params.knobs} {resources.speed} 2> {log}"
 
 
