@@ -58,7 +58,7 @@ def main(
     )
     made_by = io.stamp("screen", knobs=knobs, inputs=[images, nsfw, faces])
     schema.write(result.screened, screened, schema.SCREENED, made_by=made_by)
-    kept = (result.images["status"] == "ok").sum()
+    kept = result.images.filter(status="ok").height
     rows = schema.summary("screen", shard, kept=kept, dropped=result.dropped)
     schema.write(rows, summary, schema.SUMMARY, made_by=made_by)
     schema.write(result.images, out, schema.IMAGES, made_by=made_by)

@@ -3,6 +3,7 @@
 import polars as pl
 
 from sauropod.evaluate.claims import PREFIX
+from sauropod.evaluate.truth import BENCHMARK, CHECKS
 
 
 def _grid(rows: list[list[str]]) -> str:
@@ -42,11 +43,13 @@ def render(metrics: pl.DataFrame) -> str:
             cells = [row["model"], row["benchmark"], row["metric"].removeprefix(PREFIX)]
             rows.append([*cells, f"{100 * row['value']:+.1f}", "yes" if row["value"] > 0 else "no"])
         parts.append(_grid(rows))
-    checks = metrics.filter(~is_claim & (pl.col("model") == "pipeline"))
+    is_check = (pl.col("benchmark") == BENCHMARK) & pl.col("metric").is_in(list(CHECKS))
+    checks = metrics.filter(is_check)
     if not checks.is_empty():
-        rows = [["check", "value", "of"]]
+        rows = [["stage", "check against the truth", "value", "of", "wanted"]]
         for row in checks.iter_rows(named=True):
-            name = f"{row['benchmark']}: {row['metric']}"
-            rows.append([name, f"{row['value']:.4g}", str(row["num_samples"])])
+            text, wanted = CHECKS[row["metric"]]
+            cells = [row["model"], text, f"{row['value']:.4g}", str(row["num_samples"])]
+            rows.append([*cells, "" if wanted is None else f"{wanted:g}"])
         parts.append(_grid(rows))
     return "\n".join(parts)

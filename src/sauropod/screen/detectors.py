@@ -40,7 +40,10 @@ class Network:
         names = [output.name for output in self.session.get_outputs()]
         batches = [images] if not isinstance(entry.shape[0], int) else np.split(images, len(images))
         parts = [self.session.run(names, {entry.name: batch}) for batch in batches]
-        return {name: np.concatenate([p[i] for p in parts]) for i, name in enumerate(names)}
+        columns = zip(*parts, strict=True)  # dense tensors: neither detector gives anything else
+        return {
+            n: np.concatenate(list(map(np.asarray, c))) for n, c in zip(names, columns, strict=True)
+        }
 
 
 def load(path: Path, *, size: int, device: Literal["cpu", "cuda"], num_threads: int) -> Network:
@@ -122,7 +125,7 @@ def unsafe_scores(network: Network, images: np.ndarray, *, knobs: Screen) -> np.
             probabilities.
     """
     x = images.astype(np.float32) / 255
-    x = (x - np.float32(knobs.nsfw_mean)) / np.float32(knobs.nsfw_std)
+    x = (x - np.asarray(knobs.nsfw_mean, np.float32)) / np.asarray(knobs.nsfw_std, np.float32)
     output = next(iter(network(np.ascontiguousarray(x.transpose(0, 3, 1, 2))).values()))
     output = output.reshape(len(images), -1).astype(np.float32)
     if output.shape[1] <= max(knobs.nsfw_classes):
@@ -266,7 +269,7 @@ def suppress(boxes: np.ndarray, *, overlap: float) -> np.ndarray:
 
 def _fractions(boxes: np.ndarray, width: float, height: float) -> np.ndarray:
     """Pixels of the letterbox -> fractions of the image, cut at its edges; empty boxes go."""
-    sides = np.float32([width, height])
+    sides = np.asarray([width, height], np.float32)
     first = (boxes[:, :2] / sides).clip(0, 1)
     last = ((boxes[:, :2] + boxes[:, 2:4]) / sides).clip(0, 1)
     cut = np.concatenate([first, last - first, boxes[:, 4:]], axis=1)

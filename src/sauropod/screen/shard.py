@@ -160,7 +160,7 @@ def _keep(data: bytes, score: float, fractions: np.ndarray, knobs: Screen) -> Ve
         image = images.decode(data)
     except images.ImageError as error:
         return Verdict(error.status)
-    boxes = fractions * np.float32([*image.size, *image.size, 1])
+    boxes = fractions * np.asarray([*image.size, *image.size, 1], np.float32)
     blurred = blur.blur_boxes(
         np.asarray(image), boxes, grow=knobs.blur_grow, sigma=knobs.blur_sigma
     )

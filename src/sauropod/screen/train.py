@@ -86,7 +86,7 @@ def read_faces(folder: Path, *, size: int) -> tuple[np.ndarray, list[np.ndarray]
         image = _decoded(path)
         boxed, filled = detectors.letterbox(image, size=size)
         rows = given.filter(pl.col("file") == path.name).select(SIDES).to_numpy()
-        scale = np.float64(filled) / image.size
+        scale = np.asarray(filled) / np.asarray(image.size)
         pixels.append(boxed)
         boxes.append(rows * np.tile(scale, 2))
     return np.stack(pixels), boxes
@@ -245,7 +245,7 @@ def _vary(
     dx, dy = rng.uniform(0, 1, 2) * slack
     mirror = rng.random() < 0.5
     a, b = (-scale, dx + scale * size) if mirror else (scale, dx)
-    matrix = np.float64([[a, 0, b], [0, scale, dy]])
+    matrix = np.asarray([[a, 0, b], [0, scale, dy]], np.float64)
     moved = cv2.warpAffine(
         image, matrix, (size, size), flags=cv2.INTER_LINEAR, borderValue=(detectors.PADDING,) * 3
     )

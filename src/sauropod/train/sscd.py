@@ -173,7 +173,7 @@ def train(
         entropy_weight=knobs.entropy_weight,
     ).to(running.device)
     # Channels last halves the time of small convolutions on a CPU, and suits tensor cores.
-    model.to(memory_format=torch.channels_last)
+    model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     samples = Samples(rows, seed=knobs.seed, cache=cache)
     fitted = fit(
         model,

@@ -81,9 +81,9 @@ def recoloured(
     drawn = None
     if rng.random() < JITTER_SHARE:
         *reach, turn = jitter
-        factors = [rng.uniform(max(0, 1 - r), 1 + r) for r in reach]
+        bright, contrast, saturation = (rng.uniform(max(0, 1 - r), 1 + r) for r in reach)
         order = tuple(rng.permutation(4).tolist())
-        drawn = Jitter(order, *factors, rng.uniform(-turn, turn))
+        drawn = Jitter(order, bright, contrast, saturation, rng.uniform(-turn, turn))
     return jitter_fast(image, drawn, gray=bool(rng.random() < gray_share))
 
 
@@ -133,7 +133,9 @@ def through_jpeg(image: np.ndarray, *, quality: int) -> np.ndarray:
     """Encode as JPEG and decode again."""
     done, data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
     assert done
-    return np.ascontiguousarray(cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1])
+    decoded = cv2.imdecode(data, cv2.IMREAD_COLOR)
+    assert decoded is not None, "what was just encoded decodes"
+    return np.ascontiguousarray(decoded[..., ::-1])
 
 
 def _blend(image: np.ndarray, layer: np.ndarray, *, opacity: float) -> np.ndarray:
