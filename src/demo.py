@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sauropod import cli
 from sauropod.cli import Knobs
-from sauropod.config import Demo
+from sauropod.demo.config import Demo
 from sauropod.demo.world import expected_images, render_world
 from sauropod.progress import track
 

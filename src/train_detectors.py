@@ -10,7 +10,7 @@ import torch
 
 from sauropod import cli, io
 from sauropod.cli import Knobs
-from sauropod.config import TrainDetectors
+from sauropod.demo.config import TrainDetectors
 from sauropod.screen import onnx_file, train
 
 

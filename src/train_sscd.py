@@ -9,10 +9,9 @@ from pathlib import Path
 
 from sauropod import cli, io
 from sauropod.cli import Knobs
-from sauropod.config import TrainSscd
 from sauropod.models import sscd as network
 from sauropod.train import sharding, sscd
-from sauropod.train.config import Speed
+from sauropod.train.config import Speed, TrainSscd
 from sauropod.train.fit import Running
 
 

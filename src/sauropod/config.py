@@ -2,7 +2,8 @@
 
 A knob changes results; what changes only speed (workers, devices, batch sizes of inference) is a
 flag of the script and lives in the `speed` block. The training stages' knobs are in
-`train/config.py`. Both files import nothing heavy, because the Snakefile imports them.
+`train/config.py`, the demo's in `demo/config.py`. They import nothing heavy, because the Snakefile
+imports them.
 """
 
 from dataclasses import dataclass
@@ -31,56 +32,6 @@ class Source:
     """Benchmarks: short side after the resize, pixels; 0 takes evaluate's."""
     crop: int = 0
     """Benchmarks: side of the centre crop, pixels; 0 takes evaluate's."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Demo:
-    """Render the demo world: a website, its WARCs, curated sets, benchmarks and the truth."""
-
-    version: int = 1
-    """Raise when the code changes results."""
-    seed: int = 0
-    """Seed of everything in the world."""
-    image_size: int = 96
-    """Longer side of the rendered images, about, pixels."""
-    pool_images: int = 1200
-    """Images on the website, planted copies included."""
-    near_duplicate_share: float = 0.13
-    """Share of the pool that is a near duplicate of another image of it."""
-    exact_copy_share: float = 0.03
-    """Share of the pool with the bytes of another image of it."""
-    benchmark_copy_share: float = 0.03
-    """Share of the pool that was copied from a benchmark's test images and edited."""
-    curated_copy_share: float = 0.015
-    """Share of the pool that was copied from a curated set and edited."""
-    unsafe_share: float = 0.035
-    """Share of the pool that is of the unsafe class."""
-    junk_share: float = 0.1
-    """Share of the pool that shows no object: banners, logos, charts."""
-    faces_share: float = 0.1
-    """Share of the pool's scenes that people walked into."""
-    curated_objects: int = 192
-    """Images of the curated set `objects`."""
-    curated_fine: int = 80
-    """Images of the curated set `fine`."""
-    curated_places: int = 60
-    """Images of the curated set `places`."""
-    train_per_class: int = 40
-    """Training images per class of the benchmarks `objects` and `fine`."""
-    val_per_class: int = 20
-    """Test images per class of the benchmarks `objects` and `fine`."""
-    large_per_class: int = 20
-    """Images per class of the benchmark `objects_large`, a third of them for the test."""
-    dense_images: int = 72
-    """Images each of the benchmarks `segmentation` and `depth`, a third of them for the test."""
-    instances: int = 12
-    """Objects of the benchmark `instances`, six views each."""
-    clips_per_action: int = 12
-    """Clips per action of the benchmark `clips`, a third of them for the test."""
-    clip_frames: int = 8
-    """Frames per clip."""
-    detector_images: int = 300
-    """Training images of each of the two detectors."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,28 +135,6 @@ class Screen:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainDetectors:
-    """Train the demo's two detectors on its own world."""
-
-    version: int = 1
-    """Raise when the code changes results."""
-    seed: int = 0
-    """Seed of initialisation, order and augmentation."""
-    nsfw_size: int = 48
-    """Side of the unsafe classifier's input, pixels."""
-    nsfw_steps: int = 250
-    """Optimiser steps of the unsafe classifier."""
-    faces_size: int = 128
-    """Side of the face detector's input, pixels."""
-    faces_steps: int = 650
-    """Optimiser steps of the face detector."""
-    batch_size: int = 16
-    """Images per step."""
-    lr: float = 0.01
-    """Peak learning rate."""
-
-
-@dataclass(frozen=True, kw_only=True)
 class SscdArch:
     """The network behind a copy-detection descriptor."""
 
@@ -217,64 +146,6 @@ class SscdArch:
     """Length of the descriptor."""
     gem_p: float = 3.0
     """Power of the generalised-mean pooling."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainSscd:
-    """Train the copy-detection descriptor (SSCD) when no weights are given."""
-
-    version: int = 1
-    """Raise when the code changes results."""
-    seed: int = 0
-    """Seed of initialisation, augmentation and order."""
-    arch: Literal["resnet50", "resnet18"] = "resnet50"
-    """Trunk."""
-    width: int = 64
-    """Channels of the trunk's first stage."""
-    dim: int = 512
-    """Length of the descriptor."""
-    resolution: int = 224
-    """Side of training crops, pixels."""
-    steps: int = 24_400
-    """Optimiser steps."""
-    batch_size: int = 4096
-    """Images per step."""
-    entropy_weight: float = 30.0
-    """Weight of the entropy term."""
-    temperature: float = 0.05
-    """Temperature of InfoNCE."""
-    lr: float = 1e-3
-    """Peak learning rate (AdamW; the paper uses LARS)."""
-    warmup_steps: int = 1_220
-    """Steps of linear warm-up."""
-    weight_decay: float = 1e-6
-    """Weight decay."""
-    clip_grad: float = 3.0
-    """Largest gradient norm."""
-    precision: Literal["fp32", "bf16", "fp16"] = "bf16"
-    """Arithmetic of forward and backward."""
-    crop_scale: tuple[float, float] = (0.08, 1.0)
-    """Area of a copy's crop, share of the image."""
-    mirror_share: float = 0.5
-    """Share of copies that are mirrored."""
-    jitter: tuple[float, float, float, float] = (0.8, 0.8, 0.8, 0.2)
-    """Reach of brightness, contrast, saturation and hue in four of five copies."""
-    gray_share: float = 0.2
-    """Share of copies without colour."""
-    blur_sigma: tuple[float, float] = (1.0, 5.0)
-    """Standard deviation of the blur of every second copy, pixels at a side of 224."""
-    jpeg_share: float = 0.2
-    """Share of copies that are encoded as JPEG of any quality."""
-    text_share: float = 0.1
-    """Share of copies with letters over them."""
-    sticker_share: float = 0.2
-    """Share of copies with a sticker over them."""
-    rotate_share: float = 0.05
-    """Share of copies in quarter turns, and the same again at any angle."""
-    whiten: bool = True
-    """Whiten descriptors at the end, by the covariance over training images."""
-    shrinkage: float = 0.1
-    """Share of the mean variance added to every variance when whitening."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,17 +15,18 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from sauropod import config
+from sauropod.demo import config as demo
 from sauropod.errors import InputError
 from sauropod.train import config as train
 
 T = TypeVar("T")
 
 STAGES: dict[str, type] = {
-    "demo": config.Demo,
+    "demo": demo.Demo,
     "links": config.Links,
     "ingest": config.Ingest,
     "screen": config.Screen,
-    "train_sscd": config.TrainSscd,
+    "train_sscd": train.TrainSscd,
     "describe": config.Describe,
     "hash": config.Hash,
     "link": config.Link,
@@ -36,7 +37,7 @@ STAGES: dict[str, type] = {
     "cluster": config.Cluster,
     "retrieve": config.Retrieve,
     "manifest": config.Manifest,
-    "train_detectors": config.TrainDetectors,
+    "train_detectors": demo.TrainDetectors,
     "pretrain": train.Pretrain,
     "adapt": train.Adapt,
     "distill": train.Distill,

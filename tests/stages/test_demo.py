@@ -7,7 +7,7 @@ import pytest
 
 import demo
 from sauropod import cli
-from sauropod.config import Demo
+from sauropod.demo.config import Demo
 
 TINY = Demo(
     image_size=32,

@@ -9,7 +9,7 @@ import polars as pl
 from PIL import Image
 
 import train_detectors
-from sauropod.config import TrainDetectors
+from sauropod.demo.config import TrainDetectors
 from sauropod.screen import detectors
 
 SCRIPT = Path(train_detectors.__file__)

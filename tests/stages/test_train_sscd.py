@@ -14,9 +14,8 @@ from PIL import Image
 
 import train_sscd
 from sauropod import io, schema
-from sauropod.config import TrainSscd
 from sauropod.models import sscd
-from sauropod.train.config import Speed
+from sauropod.train.config import Speed, TrainSscd
 
 SCRIPT = Path(train_sscd.__file__)
 

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from sauropod.config import Demo
 from sauropod.demo import casting
 from sauropod.demo.backdrops import MEANINGS
 from sauropod.demo.clips import MOTIONS, clip
+from sauropod.demo.config import Demo
 from sauropod.demo.keys import generator, pick
 from sauropod.demo.ledger import Ledger, encoded
 from sauropod.demo.scenes import CLASSES, SPECIES, Shot, render, subject

@@ -8,9 +8,9 @@ from urllib.parse import quote
 import numpy as np
 from PIL import Image
 
-from sauropod.config import Demo
 from sauropod.demo import casting
 from sauropod.demo.backdrops import PLACES
+from sauropod.demo.config import Demo
 from sauropod.demo.copies import Encoded, copy, encode
 from sauropod.demo.junk import junk
 from sauropod.demo.keys import generator

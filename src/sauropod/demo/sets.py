@@ -7,9 +7,9 @@ import numpy as np
 import polars as pl
 from PIL import Image
 
-from sauropod.config import Demo
 from sauropod.demo import casting
 from sauropod.demo.backdrops import PLACES
+from sauropod.demo.config import Demo
 from sauropod.demo.copies import encode
 from sauropod.demo.junk import junk
 from sauropod.demo.keys import generator, pick

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from sauropod import schema
-from sauropod.config import Demo
 from sauropod.demo import dense_sets, sets, warc
+from sauropod.demo.config import Demo
 from sauropod.demo.copies import Encoded
 from sauropod.demo.ledger import NO_FACES, Ledger
 from sauropod.demo.pool import BLOCKED, BLOG, GALLERY, Item, Pool

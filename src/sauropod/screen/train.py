@@ -18,7 +18,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from sauropod import images
-from sauropod.config import TrainDetectors
+from sauropod.demo.config import TrainDetectors
 from sauropod.errors import InputError
 from sauropod.progress import track
 from sauropod.screen import detectors

@@ -210,3 +210,61 @@ class Speed:
     """Steps between checkpoints."""
     log_every: int = 10
     """Steps between rows of the log."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainSscd:
+    """Train the copy-detection descriptor (SSCD) when no weights are given."""
+
+    version: int = 1
+    """Raise when the code changes results."""
+    seed: int = 0
+    """Seed of initialisation, augmentation and order."""
+    arch: Literal["resnet50", "resnet18"] = "resnet50"
+    """Trunk."""
+    width: int = 64
+    """Channels of the trunk's first stage."""
+    dim: int = 512
+    """Length of the descriptor."""
+    resolution: int = 224
+    """Side of training crops, pixels."""
+    steps: int = 24_400
+    """Optimiser steps."""
+    batch_size: int = 4096
+    """Images per step."""
+    entropy_weight: float = 30.0
+    """Weight of the entropy term."""
+    temperature: float = 0.05
+    """Temperature of InfoNCE."""
+    lr: float = 1e-3
+    """Peak learning rate (AdamW; the paper uses LARS)."""
+    warmup_steps: int = 1_220
+    """Steps of linear warm-up."""
+    weight_decay: float = 1e-6
+    """Weight decay."""
+    clip_grad: float = 3.0
+    """Largest gradient norm."""
+    precision: Literal["fp32", "bf16", "fp16"] = "bf16"
+    """Arithmetic of forward and backward."""
+    crop_scale: tuple[float, float] = (0.08, 1.0)
+    """Area of a copy's crop, share of the image."""
+    mirror_share: float = 0.5
+    """Share of copies that are mirrored."""
+    jitter: tuple[float, float, float, float] = (0.8, 0.8, 0.8, 0.2)
+    """Reach of brightness, contrast, saturation and hue in four of five copies."""
+    gray_share: float = 0.2
+    """Share of copies without colour."""
+    blur_sigma: tuple[float, float] = (1.0, 5.0)
+    """Standard deviation of the blur of every second copy, pixels at a side of 224."""
+    jpeg_share: float = 0.2
+    """Share of copies that are encoded as JPEG of any quality."""
+    text_share: float = 0.1
+    """Share of copies with letters over them."""
+    sticker_share: float = 0.2
+    """Share of copies with a sticker over them."""
+    rotate_share: float = 0.05
+    """Share of copies in quarter turns, and the same again at any angle."""
+    whiten: bool = True
+    """Whiten descriptors at the end, by the covariance over training images."""
+    shrinkage: float = 0.1
+    """Share of the mean variance added to every variance when whitening."""

@@ -21,11 +21,11 @@ from PIL import Image
 from torch import Tensor, nn
 
 from sauropod import io, schema
-from sauropod.config import SscdArch, TrainSscd
+from sauropod.config import SscdArch
 from sauropod.dedup.descriptors import normalise, resize
 from sauropod.errors import InputError
 from sauropod.models.sscd import Sscd, create, whiten
-from sauropod.train.config import Optim
+from sauropod.train.config import Optim, TrainSscd
 from sauropod.train.data import Loaded, Rows, Samples
 from sauropod.train.fit import Fitted, Running, fit
 from sauropod.train.randomness import Purpose, keyed

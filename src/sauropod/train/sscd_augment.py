@@ -12,8 +12,8 @@ import math
 import cv2
 import numpy as np
 
-from sauropod.config import TrainSscd
 from sauropod.train.augment import Jitter, jitter_fast
+from sauropod.train.config import TrainSscd
 
 LETTERS = "ABCDEFGHIKLMNOPRSTUVWXYZabcdefghiklmnoprstuvwxyz0123456789 .,!?@()"
 ASPECTS = (3 / 4, 4 / 3)

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from sauropod import schema
-from sauropod.config import Demo
+from sauropod.demo.config import Demo
 from sauropod.demo.world import render_world
 
 SMALL = Demo(

@@ -7,9 +7,9 @@ import numpy as np
 import polars as pl
 from PIL import Image
 
-from sauropod.config import Demo
 from sauropod.demo.backdrops import MEANINGS
 from sauropod.demo.clips import MOTIONS
+from sauropod.demo.config import Demo
 from sauropod.demo.scenes import CLASSES, SPECIES
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from sauropod.config import Demo
+from sauropod.demo.config import Demo
 from sauropod.demo.pool import DOMINANT, LABELS, WEIGHTS, Pool
 
 

@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 from PIL import Image
 
-from sauropod.config import Demo
+from sauropod.demo.config import Demo
 from sauropod.demo.world import TRUTH, expected_images, render_world
 from sauropod.errors import InputError
 

@@ -9,7 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
-from sauropod.config import Screen, TrainDetectors
+from sauropod.config import Screen
+from sauropod.demo.config import TrainDetectors
 from sauropod.errors import InputError
 from sauropod.screen import detectors, onnx_file, train
 

@@ -12,11 +12,11 @@ import torch
 from PIL import Image
 
 from sauropod import io, schema
-from sauropod.config import TrainSscd
 from sauropod.dedup.descriptors import normalise
 from sauropod.errors import InputError
 from sauropod.models.sscd import create
 from sauropod.train import sscd
+from sauropod.train.config import TrainSscd
 from sauropod.train.data import Samples
 from sauropod.train.fit import Running
 from sauropod.train.sscd_augment import copied

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sauropod.config import TrainSscd
 from sauropod.train import sscd_augment
+from sauropod.train.config import TrainSscd
 
 KNOBS = TrainSscd(resolution=32)
 
