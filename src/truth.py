@@ -32,6 +32,7 @@ def main(
     duplicates: Path | None = None,
     copies: Path | None = None,
     manifest: Path | None = None,
+    blur_grow: float = 0.1,
 ) -> None:
     """Check the claims and, in the demo world, what was planted.
 
@@ -47,6 +48,7 @@ def main(
         duplicates: Hash duplicates (DUPLICATES).
         copies: Verdicts on copies (COPIES).
         manifest: Training set (MANIFEST).
+        blur_grow: The knob of screen, by which it grew the boxes it blurred.
     """
     inputs = [*metrics, *truth, *ingested, *links, *images, *screened]
     inputs += [path for path in (duplicates, copies, manifest) if path]
@@ -61,7 +63,8 @@ def main(
         world = schema.read(truth, schema.TRUTH)
         pool = checks.planted(world)
         after = schema.read(images, schema.IMAGES)
-        detections = schema.read(screened, schema.SCREENED)
+        boxes = schema.read(screened, schema.SCREENED)
+        detections = checks.blurred_regions(boxes, grow=blur_grow)
         rows = schema.read(manifest, schema.MANIFEST)
         known = checks.recognise(after, pool)
         before, found = schema.read(ingested, schema.IMAGES), schema.read(links, schema.LINKS)

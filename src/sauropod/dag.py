@@ -60,7 +60,8 @@ class Dag:
             for s in config.pool
             if s.kind in LINKED
         }
-        self.truth_flags = f"--truth {TRUTH}" if config.demo else ""
+        grown = config.knobs["screen"].blur_grow
+        self.truth_flags = f"--truth {TRUTH} --blur-grow {grown}" if config.demo else ""
 
     def _in(self, collection: Collection) -> list[str]:
         return [name for name, s in self.all_shards.items() if s.collection == collection]

@@ -175,7 +175,10 @@ def read_range(path: Path, *, offset: int, num_bytes: int) -> bytes:
     """
     fix = "rerun the stage that wrote this shard, or put the file back"
     try:
-        data = os.pread(_open_file(path).descriptor, num_bytes, offset)
+        file = _open_file(
+            path
+        )  # held while it is read: another thread may push it out of the cache
+        data = os.pread(file.descriptor, num_bytes, offset)
     except FileNotFoundError:
         raise InputError(path, expected="a tar shard", found="no such file", fix=fix) from None
     if len(data) != num_bytes:

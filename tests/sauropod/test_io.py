@@ -1,6 +1,7 @@
 """Files exist whole or not at all; tars read back; hostile tars are named."""
 
 import tarfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -77,6 +78,18 @@ def test_truncated_tar_is_named(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:3000])
     with pytest.raises(InputError, match=r"cut\.tar: expected"):
         list(io.tar_members(path))
+
+
+def test_many_threads_read_more_files_than_stay_open(tmp_path: Path) -> None:
+    for i in range(300):
+        (tmp_path / f"{i}").write_bytes(bytes([i % 251]) * 10)
+
+    def read(i: int) -> bytes:
+        return io.read_range(tmp_path / f"{i % 300}", offset=3, num_bytes=2)
+
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(read, range(3000)))
+    assert found == [bytes([i % 300 % 251]) * 2 for i in range(3000)]
 
 
 @pytest.mark.parametrize("content", [None, b"short"])

@@ -133,6 +133,25 @@ def covered(face: Mapping[str, float], boxes: Sequence[Mapping[str, float]]) -> 
     return best / area if area > 0 else 1.0
 
 
+def blurred_regions(screened: pl.DataFrame, *, grow: float) -> pl.DataFrame:
+    """SCREENED with its boxes as large as what `screen` blurs: every side `grow` x the longer one.
+
+    Args:
+        screened: SCREENED, boxes as detected.
+        grow: The knob `blur_grow` of screen.
+    """
+    box = pl.element().struct
+    margin = grow * pl.max_horizontal(box["width"], box["height"])
+    region = pl.struct(
+        left=box["left"] - margin,
+        top=box["top"] - margin,
+        width=box["width"] + 2 * margin,
+        height=box["height"] + 2 * margin,
+        score=box["score"],
+    )
+    return screened.with_columns(pl.col("faces").list.eval(region))
+
+
 def unblurred(known: pl.DataFrame, screened: pl.DataFrame) -> pl.DataFrame:
     """Count the faces left unblurred of every image: image_id, faces, unblurred."""
     both = known.filter(pl.col("num_faces") > 0).select("image_id", truth_faces="faces")

@@ -187,3 +187,13 @@ def test_rows_are_metrics() -> None:
     frame = truth.metrics_frame([Check("screen", "unsafe_left", 0, 3)], commit="c")
     assert frame.row(0) == ("screen", "truth", "unsafe_left", 0.0, 3, 0.0, "c")
     assert frame.schema == pl.Schema(schema.METRICS.columns)
+
+
+def test_what_is_blurred_is_larger_than_the_box() -> None:
+    box = {"left": 10.0, "top": 20.0, "width": 30.0, "height": 40.0, "score": 0.5}
+    screened = SCREENED.head(1).with_columns(
+        faces=pl.Series([[box]], dtype=SCREENED.schema["faces"])
+    )
+    grown = truth.blurred_regions(screened, grow=0.1)["faces"].to_list()
+    assert grown == [[{"left": 6.0, "top": 16.0, "width": 38.0, "height": 48.0, "score": 0.5}]]
+    assert truth.blurred_regions(SCREENED, grow=0.0).equals(SCREENED)
