@@ -23,8 +23,8 @@ rule train_sscd:
         speed=SPEED.get("train_sscd", ""),
         src=SRC,
     params:
-        images=series("results/screen/{}.parquet", PLAN.pool),
-        curated=series("results/ingest/{}.parquet", PLAN.curated),
+        images=PLAN.series("results/screen/{}.parquet", PLAN.pool),
+        curated=PLAN.series("results/ingest/{}.parquet", PLAN.curated),
         knobs=KNOBS["train_sscd"],
     shell:
         "python {resources.src}/train_sscd.py --images {params.images} {params.curated} --out {output.weights}"
@@ -76,7 +76,7 @@ rule fit_hash:
         speed=SPEED.get("hash", ""),
         src=SRC,
     params:
-        tables=series("results/describe/{}.parquet", PLAN.pool),
+        tables=PLAN.series("results/describe/{}.parquet", PLAN.pool),
         knobs=KNOBS["hash"],
     shell:
         "python {resources.src}/fit_hash.py --descriptors {params.tables} --out {output} {params.knobs} {resources.speed} 2> {log}"
@@ -126,8 +126,8 @@ rule group_hashes:
         speed=SPEED.get("hash", ""),
         src=SRC,
     params:
-        hashes=series("results/hash/{}.parquet", PLAN.pool),
-        images=series("results/screen/{}.parquet", PLAN.pool),
+        hashes=PLAN.series("results/hash/{}.parquet", PLAN.pool),
+        images=PLAN.series("results/screen/{}.parquet", PLAN.pool),
         knobs=KNOBS["hash"],
     shell:
         "python {resources.src}/group_hashes.py --hashes {params.hashes} --images {params.images}"
@@ -155,7 +155,7 @@ rule link_index:
         speed=SPEED.get("link", ""),
         src=SRC,
     params:
-        descriptors=series("results/describe/{}.parquet", PLAN.pool),
+        descriptors=PLAN.series("results/describe/{}.parquet", PLAN.pool),
         knobs=KNOBS["link"],
     shell:
         "python {resources.src}/link_index.py --descriptors {params.descriptors} --duplicates {input.duplicates}"
@@ -183,7 +183,7 @@ rule link:
         speed=SPEED.get("link", ""),
         src=SRC,
     params:
-        descriptors=series("results/describe/{}.parquet", PLAN.pool),
+        descriptors=PLAN.series("results/describe/{}.parquet", PLAN.pool),
         knobs=KNOBS["link"],
     shell:
         "python {resources.src}/link.py --queries {input.queries} --descriptors {params.descriptors}"
@@ -214,10 +214,10 @@ rule dedup:
         speed=SPEED.get("dedup", ""),
         src=SRC,
     params:
-        edges=series(
+        edges=PLAN.series(
             "results/link/{}.parquet", PLAN.pool + PLAN.curated + PLAN.references
         ),
-        images=series("results/screen/{}.parquet", PLAN.pool),
+        images=PLAN.series("results/screen/{}.parquet", PLAN.pool),
         knobs=KNOBS["dedup"],
     shell:
         "python {resources.src}/dedup.py --edges {params.edges} --images {params.images} --duplicates {input.duplicates}"

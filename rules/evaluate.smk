@@ -59,10 +59,10 @@ rule truth:
         runtime=60,
         src=SRC,
     params:
-        ingested=series("results/ingest/{}.parquet", PLAN.pool),
-        images=series("results/screen/{}.parquet", PLAN.pool),
-        screened=series("results/screen/{}.screened.parquet", PLAN.pool),
-        links=series("{}", PLAN.links),
+        ingested=PLAN.series("results/ingest/{}.parquet", PLAN.pool),
+        images=PLAN.series("results/screen/{}.parquet", PLAN.pool),
+        screened=PLAN.series("results/screen/{}.screened.parquet", PLAN.pool),
+        links=PLAN.series("{}", PLAN.links),
         truth=PLAN.truth_flags,
         claims=PLAN.claims,
     shell:
@@ -119,17 +119,20 @@ rule report:
         mem_mb=16_000,
         runtime=60,
         src=SRC,
+        dag=f"{workflow.basedir}/workflow/report/dag.mmd",
     params:
-        images=series("results/screen/{}.parquet", PLAN.pool),
-        references=series("results/ingest/{}.parquet", PLAN.curated + PLAN.references),
-        ingested=series("results/ingest/{}.parquet", PLAN.pool),
-        screened=series("results/screen/{}.screened.parquet", PLAN.pool),
+        images=PLAN.series("results/screen/{}.parquet", PLAN.pool),
+        references=PLAN.series(
+            "results/ingest/{}.parquet", PLAN.curated + PLAN.references
+        ),
+        ingested=PLAN.series("results/ingest/{}.parquet", PLAN.pool),
+        screened=PLAN.series("results/screen/{}.screened.parquet", PLAN.pool),
         pool=PLAN.pool_names,
-        summaries=series("{}", PLAN.summaries),
-        timings=series("{}", PLAN.timings),
+        summaries=PLAN.series("{}", PLAN.summaries),
+        timings=PLAN.series("{}", PLAN.timings),
     shell:
         "python {resources.src}/report.py --pool {params.pool} --summaries {params.summaries}"
         " --images {params.images} {params.references} --ingested {params.ingested} --screened {params.screened}"
         " --duplicates {input.duplicates} --copies {input.copies} --neighbours {input.neighbours}"
         " --manifest {input.manifest} --metrics {input.metrics} --logs {input.logs} --weights {input.weights}"
-        " --benchmarks-tsv {params.timings} --out {output} 2> {log}"
+        " --benchmarks-tsv {params.timings} --dag {resources.dag} --out {output} 2> {log}"

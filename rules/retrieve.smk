@@ -49,7 +49,7 @@ rule index:
         speed=SPEED.get("index", ""),
         src=SRC,
     params:
-        embeddings=series("results/embed/{}.parquet", PLAN.pool),
+        embeddings=PLAN.series("results/embed/{}.parquet", PLAN.pool),
         knobs=KNOBS["index"],
     shell:
         "python {resources.src}/index.py --embeddings {params.embeddings} --out {output.index}"
@@ -76,7 +76,7 @@ rule cluster:
         speed=SPEED.get("cluster", ""),
         src=SRC,
     params:
-        embeddings=series("results/embed/{}.parquet", PLAN.pool),
+        embeddings=PLAN.series("results/embed/{}.parquet", PLAN.pool),
         knobs=KNOBS["cluster"],
     shell:
         "python {resources.src}/cluster.py --embeddings {params.embeddings} --centroids {output.centroids}"
@@ -103,8 +103,8 @@ rule retrieve:
         speed=SPEED.get("retrieve", ""),
         src=SRC,
     params:
-        embeddings=series("results/embed/{}.parquet", PLAN.pool),
-        images=series("results/screen/{}.parquet", PLAN.pool),
+        embeddings=PLAN.series("results/embed/{}.parquet", PLAN.pool),
+        images=PLAN.series("results/screen/{}.parquet", PLAN.pool),
         rows=by(PLAN.retrieve_flags, "dataset"),
         knobs=KNOBS["retrieve"],
     shell:
@@ -135,8 +135,8 @@ rule manifest:
         speed=SPEED.get("manifest", ""),
         src=SRC,
     params:
-        curated=series("results/ingest/{}.parquet", PLAN.curated),
-        images=series("results/screen/{}.parquet", PLAN.pool),
+        curated=PLAN.series("results/ingest/{}.parquet", PLAN.curated),
+        images=PLAN.series("results/screen/{}.parquet", PLAN.pool),
         knobs=KNOBS["manifest"],
     shell:
         "python {resources.src}/manifest.py --curated {params.curated} --images {params.images}"
@@ -161,7 +161,7 @@ rule curated_manifest:
         speed=SPEED.get("manifest", ""),
         src=SRC,
     params:
-        curated=series("results/ingest/{}.parquet", PLAN.curated),
+        curated=PLAN.series("results/ingest/{}.parquet", PLAN.curated),
         knobs=KNOBS["manifest"],
     shell:
         "python {resources.src}/manifest.py --curated {params.curated} --curated-only True --out {output} {params.knobs} {resources.speed} 2> {log}"

@@ -5,7 +5,7 @@ import sys
 SRC = f"{workflow.basedir}/src"
 sys.path.insert(0, SRC)
 
-from sauropod.dag import Dag
+from sauropod.dag import Dag, by, same
 from sauropod.errors import InputError
 from sauropod.load_config import load
 
@@ -19,12 +19,10 @@ except InputError as error:
     print(f"snakemake: error: {error}", file=sys.stderr)
     sys.exit(2)
 
-KNOBS = (
-    PLAN.knobs
-)  # stage -> flags that change results: they go to `params` and rerun the stage
-SPEED = (
-    PLAN.speed
-)  # stage -> flags that change only speed: they go to `resources` and rerun nothing
+# KNOBS (stage -> flags that change results) go to `params` and rerun the stage; SPEED (flags that
+# change only speed) go to `resources` and rerun nothing.
+KNOBS = PLAN.knobs
+SPEED = PLAN.speed
 SERVING = f"python {SRC}/serve.py --site world/site --" if PLAN.world else ""
 
 
@@ -47,26 +45,3 @@ onstart:
         print(f"snakemake: error: {error}", file=sys.stderr, flush=True)
         workflow.persistence.unlock()
         os._exit(2)  # Snakemake would turn an exception here into exit code 1
-
-
-def same(text):
-    """Make a params function that says the same for every job."""
-
-    def say(wildcards):
-        return text
-
-    return say
-
-
-def series(pattern, shards):
-    """Make a params function that spells the files of many shards in few words."""
-    return same(PLAN.series(pattern, shards))
-
-
-def by(method, *names):
-    """Make an input or params function that asks the PLAN with these wildcards."""
-
-    def ask(wildcards):
-        return method(*(getattr(wildcards, name) for name in names))
-
-    return ask

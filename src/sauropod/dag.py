@@ -7,14 +7,17 @@ The Snakefile makes one `Dag` from the configuration and asks it; nothing here t
 import dataclasses
 import re
 import shlex
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import TypeVar
 
 from sauropod.config import Source
 from sauropod.errors import InputError
 from sauropod.load_config import Config, words
 from sauropod.series import fold
 from sauropod.shards import LINKED, Collection, ingest_flags, shards, sources
+
+T = TypeVar("T")
 
 WORLD = "world"
 TRUTH = f"{WORLD}/truth.parquet"
@@ -26,6 +29,24 @@ PRETRAINED, ADAPTED, DISTILLED = "pretrained", "adapted", "distilled"  # models 
 
 def _mode(row: str) -> str:
     return row.split(":")[1] if ":" in row else ""
+
+
+def _spelt(paths: Iterable[str]) -> str:
+    return shlex.join(fold(paths))
+
+
+def same(text: str) -> Callable[[object], str]:
+    """Make a params function that says the same for every job.
+
+    Snakemake reads braces in a params text as wildcards, and its lint takes a path there for a
+    prefix; what a function returns is left alone.
+    """
+    return lambda wildcards: text
+
+
+def by(method: Callable[..., T], *names: str) -> Callable[[object], T]:
+    """Make an input or params function that asks a method of the DAG with these wildcards."""
+    return lambda wildcards: method(*(getattr(wildcards, name) for name in names))
 
 
 def backbone_file(stage: str, run: str) -> str:
@@ -56,9 +77,7 @@ class Dag:
         self.nsfw = config.knobs["screen"].nsfw_model
         self.faces = config.knobs["screen"].faces_model
         self._link_tables = {
-            s.name: self.series("{}", self._parts(s, ".parquet"))
-            for s in config.pool
-            if s.kind in LINKED
+            s.name: _spelt(self._parts(s, ".parquet")) for s in config.pool if s.kind in LINKED
         }
         grown = config.knobs["screen"].blur_grow
         self.truth_flags = f"--truth {TRUTH} --blur-grow {grown}" if config.demo else ""
@@ -86,9 +105,9 @@ class Dag:
         return rf"(?:{'|'.join(map(re.escape, sources))})-\d{{5}}" if sources else r"(?!)"
 
     @staticmethod
-    def series(pattern: str, shards: Iterable[str]) -> str:
-        """Spell the files of many shards in few words, for a command line."""
-        return shlex.join(fold(pattern.format(shard) for shard in shards))
+    def series(pattern: str, shards: Iterable[str]) -> Callable[[object], str]:
+        """Make a params function that spells the files of many shards in few words."""
+        return same(_spelt(pattern.format(shard) for shard in shards))
 
     # --- ingest ---------------------------------------------------------------------------------
 
@@ -107,7 +126,7 @@ class Dag:
 
     def link_summary_series(self, name: str) -> str:
         """The same, in few words."""
-        return self.series("{}", self.link_summaries(name))
+        return _spelt(self.link_summaries(name))
 
     @property
     def links(self) -> list[str]:

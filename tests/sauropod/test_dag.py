@@ -2,11 +2,12 @@
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from sauropod.dag import Dag
+from sauropod.dag import Dag, by, same
 from sauropod.errors import InputError
 from sauropod.load_config import load
 
@@ -98,3 +99,10 @@ def test_missing_datasets_are_named_together(
 
 def test_speed_flags_are_spelt() -> None:
     assert dag(speed={"embed": {"num_workers": 8}}).speed == {"embed": "--num-workers=8"}
+
+
+def test_params_functions() -> None:
+    wildcards = SimpleNamespace(shard="crawl-00001", run="main")
+    assert by(dag().images_of, "shard")(wildcards) == "results/screen/crawl-00001.parquet"
+    assert dag().series("r/{}.tar", ["a-00000", "a-00001"])(wildcards) == "'r/a-{00000..00001}.tar'"
+    assert same("{x}")(wildcards) == "{x}"

@@ -1,6 +1,7 @@
 """The workflow as a user meets it: plans, lints, refuses mistakes, reruns what changed."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -31,6 +32,24 @@ def test_demo_plans_every_stage(tmp_path: Path) -> None:
     later = "manifest pretrain adapt distill evaluate truth report"
     for rule in f"{stages} {later}".split():
         assert f"\n{rule} " in plan.stdout + plan.stderr, rule
+
+
+def test_picture_of_the_dag_is_in_step(tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    shown = snakemake("--rulegraph", "mermaid-js", *DEMO, directory=tmp_path).stdout
+    picture = ROOT / "workflow" / "report" / "dag.mmd"
+    if request.config.getoption("--fix"):
+        picture.write_text(shown)
+    lines, drawn = picture.read_text().splitlines(), shown.splitlines()
+    assert edges(lines) == edges(drawn), "run `pytest test_snakemake.py --fix`"
+
+
+def edges(mermaid: list[str]) -> set[tuple[str, str]]:
+    """Arrows of a mermaid graph, by the names of their ends."""
+    nodes = dict(re.findall(r"^\t(id\d+)\[(\w+)\]", "\n".join(mermaid), re.MULTILINE))
+    arrows = re.findall(r"^\t(id\d+) -+> (id\d+)", "\n".join(mermaid), re.MULTILINE)
+    assert nodes
+    assert arrows
+    return {(nodes[a], nodes[b]) for a, b in arrows}
 
 
 def test_paper_plans_on_slurm_without_any_data(tmp_path: Path) -> None:
