@@ -5,8 +5,13 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from hypothesis import settings
 
 LOOPBACK = ("127.", "::1", "localhost")
+
+# Nothing here asserts wall-clock time, on machines of any load; the same examples every time.
+settings.register_profile("house", deadline=None, derandomize=True)
+settings.load_profile("house")
 
 
 @pytest.fixture(autouse=True)
