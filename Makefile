@@ -21,7 +21,7 @@ check: install  ## lint, format, types, workflow lint
 	ruff format --check src tests
 	snakefmt --check Snakefile rules workflow
 	snakemake --lint --configfile config/demo.yaml
-	pyright
+	basedpyright
 
 format: install
 	ruff check --fix src tests
