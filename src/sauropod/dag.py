@@ -303,7 +303,8 @@ class Dag:
     def timings(self) -> list[str]:
         """Snakemake's benchmark files of the jobs that take longest."""
         trained = [str(Path(path).parent) for path in self.weights]
-        jobs = [path.removeprefix("results/") for path in trained]
+        jobs = [] if self.config.knobs["describe"].weights else ["train_sscd/train_sscd"]
+        jobs += [path.removeprefix("results/") for path in trained]
         jobs += [f"{stage}/{s}" for stage in ("ingest", "screen", "describe") for s in self.pool]
         return [f"benchmarks/{job}.tsv" for job in jobs]
 
