@@ -63,13 +63,13 @@ rule ingest_pool:
         mem_mb=8_000,
         runtime=360,
         speed=SPEED.get("ingest", ""),
+        serving=SERVING,
         src=SRC,
     params:
-        serving=SERVING,
         where=by(PLAN.ingest_flags, "pool_shard"),
         knobs=KNOBS["ingest"],
     shell:
-        "{params.serving} python {resources.src}/ingest.py {params.where}"
+        "{resources.serving} python {resources.src}/ingest.py {params.where}"
         " --out {output.images} --out-tar {output.tar} --summary {output.summary} {params.knobs} {resources.speed} 2> {log}"
 
 
