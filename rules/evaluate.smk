@@ -86,7 +86,7 @@ rule collect:
         runtime=30,
         src=SRC,
     shell:
-        "python {resources.src}/collect.py --metrics {input} --out {output} 2> {log}"
+        "python {resources.src}/collect.py --metrics {input} --out {output} > {log} 2>&1"
 
 
 rule report:
