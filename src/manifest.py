@@ -30,7 +30,7 @@ def main(
     summary: Path | None = None,
     curated_only: bool = False,
 ) -> None:
-    """Write the manifest of the recipe, and one of uncurated images of the same size.
+    """Write the manifest of the recipe, and one of as many distinct uncurated images.
 
     Args:
         curated: IMAGES of every curated shard.
@@ -51,7 +51,9 @@ def main(
     tables = {out: rows}
     if uncurated is not None:
         kept = manifest.kept_pool(pool, verdicts)
-        tables[uncurated] = manifest.uncurated(kept, size=rows.height, seed=knobs.seed)
+        tables[uncurated] = manifest.uncurated(
+            kept, size=rows["image_id"].n_unique(), seed=knobs.seed
+        )
     inputs = [*curated, *images, *neighbours, *([copies] if copies else [])]
     made_by = io.stamp("manifest", knobs=knobs, inputs=inputs)
     for path, table in tables.items():
