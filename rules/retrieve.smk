@@ -162,6 +162,5 @@ rule curated_manifest:
         src=SRC,
     params:
         curated=PLAN.series("results/ingest/{}.parquet", PLAN.curated),
-        knobs=KNOBS["manifest"],
     shell:
-        "python {resources.src}/manifest.py --curated {params.curated} --curated-only True --out {output} {params.knobs} {resources.speed} 2> {log}"
+        "python {resources.src}/manifest.py --curated {params.curated} --curated-only True --out {output} {resources.speed} 2> {log}"
