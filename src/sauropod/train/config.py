@@ -26,6 +26,8 @@ class Backbone:
     """Initial LayerScale."""
     drop_path: float = 0.4
     """Share of samples that skip a residual branch."""
+    drop_path_ramp: bool = False
+    """Grow that share from 0 at the first block to its full value at the last, as DINO and iBOT."""
     interpolate_offset: float = 0.1
     """Offset of the position embedding's interpolation (0.1: released models without registers)."""
     interpolate_antialias: bool = False
@@ -56,6 +58,8 @@ class Heads:
     """Prototypes of the iBOT head."""
     ibot_bottleneck_dim: int = 256
     """Width before the prototypes, iBOT head."""
+    train_gains: bool = True
+    """Let the prototypes' gains learn (False: DINO of 2021, norm_last_layer)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,8 +82,10 @@ class Crops:
     """Blur, pixels of the crop; small crops want less."""
     solarize: float = 0.2
     """Probability of solarizing the second global crop."""
-    engine: Literal["pillow", "cv2"] = "pillow"
-    """Resampling and colour: torchvision's results exactly, or several times faster and near."""
+    engine: Literal["pillow", "cv2", "tensor"] = "pillow"
+    """Resampling and colour: torchvision's results exactly; faster and near; or on the device."""
+    draft: bool = False
+    """Decode large JPEGs at a half, a quarter or an eighth where no view would be enlarged by it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +110,8 @@ class Optim:
     """Largest gradient norm of each sub-module."""
     freeze_last_layer_steps: int = 1250
     """Steps with the prototypes frozen."""
+    head_warmup_steps: int = 0
+    """Steps at first in which only the heads learn: for a start from a trained backbone."""
     patch_embed_lr_mult: float = 0.2
     """Learning-rate factor of the patch embedding."""
     layerwise_decay: float = 1.0
@@ -130,6 +138,12 @@ class Objective:
     """Share of global crops that are masked."""
     mask_ratio: tuple[float, float] = (0.1, 0.5)
     """Share of patches masked in them."""
+    exact_masks: bool = False
+    """Mask exactly the same number of patches in every group, so that shapes never change."""
+    group_size: int = 0
+    """Images that share mask strata and KoLeo neighbours, as one GPU's do in the reference (12 for
+    ViT-g); where it divides a rank's images a step is the same on any number of ranks. 0: masks
+    over the whole batch, KoLeo over whatever one forward pass holds."""
     student_temp: float = 0.1
     """Temperature of the student."""
     teacher_temp: float = 0.07
@@ -189,6 +203,10 @@ class Distill:
     backbone: Backbone = field(
         default_factory=lambda: Backbone(arch="vit_large", ffn="mlp", drop_path=0.0)
     )
+    """What every student shares; `students` name the rest."""
+    students: tuple[str, ...] = ()
+    """Architectures trained side by side under one teacher pass, each `backbone` with that arch;
+    none trains `backbone` alone."""
     crops: Crops = field(default_factory=Crops)
     optim: Optim = field(default_factory=lambda: Optim(batch_size=2048, lr=1e-3))
     objective: Objective = field(default_factory=lambda: Objective(mask_probability=0.0))
@@ -210,6 +228,24 @@ class Speed:
     """Steps between checkpoints."""
     log_every: int = 10
     """Steps between rows of the log."""
+    keep_checkpoints: int = 2
+    """Newest checkpoints to keep."""
+    accumulate: int = 1
+    """Parts that a rank's images are passed forward and backward in, one after the other."""
+    scores_mib: int = 64
+    """Scores of prototypes computed at once, MiB; 0 computes all at once."""
+    attention: Literal["sdpa", "xformers"] = "sdpa"
+    """Attention over packed sequences."""
+    compile: bool = False
+    """Compile every block (torch.compile)."""
+    recompute: bool = False
+    """Recompute every block's activations in backward instead of keeping them."""
+    parallel: Literal["fsdp", "ddp"] = "fsdp"
+    """Several ranks: shard parameters and optimiser, or replicate them (small models)."""
+    probe_every: int = 0
+    """Steps between online k-NN probes; 0 never."""
+    peak_tflops: float = 0.0
+    """Peak of the device in this precision, TFLOP/s, for the log's MFU; 0 takes a known device's."""
 
 
 @dataclass(frozen=True, kw_only=True)
