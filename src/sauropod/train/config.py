@@ -85,7 +85,7 @@ class Crops:
     engine: Literal["pillow", "cv2", "tensor"] = "pillow"
     """Resampling and colour: torchvision's results exactly; faster and near; or on the device."""
     draft: bool = False
-    """Decode large JPEGs at a half, a quarter or an eighth where no view would be enlarged by it."""
+    """Decode large JPEGs at 1/2, 1/4 or 1/8 of their size where that enlarges no view."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -245,7 +245,7 @@ class Speed:
     probe_every: int = 0
     """Steps between online k-NN probes; 0 never."""
     peak_tflops: float = 0.0
-    """Peak of the device in this precision, TFLOP/s, for the log's MFU; 0 takes a known device's."""
+    """Peak of the device in this precision, TFLOP/s, for the log's MFU; 0 looks it up."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -50,29 +50,51 @@ def param_groups(
         patch_embed_lr: See `multipliers`.
 
     Returns:
-        Groups for a torch optimiser with the keys `params`, `lr_multiplier`, `wd_multiplier`,
-        `is_last_layer`; `set_hyperparameters` turns the multipliers into values.
+        Groups for a torch optimiser with the keys `params`, `schedule`, `lr_multiplier` and
+        `wd_multiplier`; `set_hyperparameters` turns them into values. Parameters that do not
+        require gradients (fixed gains) are in none.
     """
-    fused: dict[tuple[float, float, bool], list[Parameter]] = {}
+    fused: dict[tuple[str, float, float], list[Parameter]] = {}
     for module in student.values():
         depth = len(getattr(module, "blocks", ()))
         for name, parameter in module.named_parameters():
-            key = multipliers(
+            if not parameter.requires_grad:
+                continue
+            lr, wd, is_last = multipliers(
                 name, depth=depth, layerwise_decay=layerwise_decay, patch_embed_lr=patch_embed_lr
             )
-            fused.setdefault(key, []).append(parameter)
+            schedule = "last_layer_lr" if is_last else "backbone_lr" if depth else "lr"
+            fused.setdefault((schedule, lr, wd), []).append(parameter)
     return [
-        {"params": params, "lr_multiplier": lr, "wd_multiplier": wd, "is_last_layer": last}
-        for (lr, wd, last), params in fused.items()
+        {"params": params, "schedule": schedule, "lr_multiplier": lr, "wd_multiplier": wd}
+        for (schedule, lr, wd), params in fused.items()
     ]
 
 
 def set_hyperparameters(
-    optimizer: torch.optim.Optimizer, *, lr: float, weight_decay: float, last_layer_lr: float
+    optimizer: torch.optim.Optimizer,
+    *,
+    lr: float,
+    weight_decay: float,
+    last_layer_lr: float,
+    backbone_lr: float | None = None,
 ) -> None:
-    """Write this step's learning rates and weight decay into groups made by `param_groups`."""
+    """Write this step's learning rates and weight decay into groups made by `param_groups`.
+
+    Args:
+        optimizer: AdamW, whose decay is a share of the learning rate: at 0 nothing moves.
+        lr: Of the heads.
+        weight_decay: Of everything that decays.
+        last_layer_lr: Of the prototypes.
+        backbone_lr: Of the backbone; None takes `lr`.
+    """
+    rates = {
+        "lr": lr,
+        "last_layer_lr": last_layer_lr,
+        "backbone_lr": lr if backbone_lr is None else backbone_lr,
+    }
     for group in optimizer.param_groups:
-        group["lr"] = (last_layer_lr if group["is_last_layer"] else lr) * group["lr_multiplier"]
+        group["lr"] = rates[group["schedule"]] * group["lr_multiplier"]
         group["weight_decay"] = weight_decay * group["wd_multiplier"]
 
 

@@ -233,6 +233,7 @@ def _schedules(knobs: TrainSscd) -> Schedules:
 
     return Schedules(
         lr=lr,
+        backbone_lr=lr,
         last_layer_lr=lr,
         weight_decay=decay,
         teacher_momentum=nothing,

@@ -60,14 +60,36 @@ def test_hyperparameters_reach_the_groups() -> None:
     modules = {"backbone": backbone("mlp", 0), "dino_head": head()}
     groups = param_groups(modules, layerwise_decay=0.5)
     optimizer = torch.optim.AdamW(groups, lr=0.0)
+    set_hyperparameters(optimizer, lr=1.0, weight_decay=0.1, last_layer_lr=0.25, backbone_lr=0.5)
+    rates = {parameter: group["lr"] for group in groups for parameter in group["params"]}
+    assert rates[modules["backbone"].norm.weight] == 0.5
+    assert rates[modules["backbone"].blocks[0].attn.qkv.weight] == 0.5 * 0.5**3
+    assert rates[modules["dino_head"].mlp[0].weight] == 1.0
+    assert rates[modules["dino_head"].last_layer.weight_v] == 0.25
+    assert {group["weight_decay"] for group in optimizer.param_groups} == {0.0, 0.1}
     set_hyperparameters(optimizer, lr=1.0, weight_decay=0.1, last_layer_lr=0.25)
-    for group in optimizer.param_groups:
-        if group["is_last_layer"]:
-            assert group["lr"] == 0.25
-        else:
-            assert group["lr"] == group["lr_multiplier"]
-        assert group["weight_decay"] in {0.0, 0.1}
-    assert len(optimizer.param_groups) == len(groups)
+    backbone_rates = [g["lr"] for g in groups if g["schedule"] == "backbone_lr"]
+    assert max(backbone_rates) == 1.0
+
+
+def test_a_backbone_at_rate_zero_stays_whatever_the_decay() -> None:
+    modules = {"backbone": nn.Linear(2, 2), "dino_head": nn.Linear(2, 2)}
+    modules["backbone"].blocks = nn.ModuleList([nn.Identity()])
+    optimizer = torch.optim.AdamW(param_groups(modules), lr=0.0)
+    set_hyperparameters(optimizer, lr=0.1, weight_decay=0.5, last_layer_lr=0.1, backbone_lr=0.0)
+    before = {name: module.weight.clone() for name, module in modules.items()}
+    modules["dino_head"](modules["backbone"](torch.ones(1, 2))).sum().backward()
+    optimizer.step()
+    assert torch.equal(modules["backbone"].weight, before["backbone"])
+    assert not torch.equal(modules["dino_head"].weight, before["dino_head"])
+
+
+def test_fixed_gains_are_in_no_group() -> None:
+    module = head()
+    module.last_layer.weight_g.requires_grad_(requires_grad=False)
+    learning = [p for group in param_groups({"dino_head": module}) for p in group["params"]]
+    assert len(learning) == len(list(module.parameters())) - 1
+    assert all(parameter is not module.last_layer.weight_g for parameter in learning)
 
 
 def test_each_sub_module_is_clipped_by_itself() -> None:
