@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -30,7 +30,13 @@ def _report(done: int, total: int | None, seconds: float, label: str, unit: str)
 
 
 def track(
-    items: Iterable[T], *, total: int | None, label: str, unit: str, weight: int = 1
+    items: Iterable[T],
+    *,
+    total: int | None,
+    label: str,
+    unit: str,
+    weight: int = 1,
+    note: Callable[[], str] = str,
 ) -> Iterator[T]:
     """Pass items through and report on stderr how far, how fast and how much longer.
 
@@ -40,6 +46,7 @@ def track(
         label: Name of the work, first word of every line.
         unit: What is counted ("images", "steps").
         weight: Units per item, for example the batch size.
+        note: What to add to a line when it is written; an empty text adds nothing.
     """
     terminal = sys.stderr.isatty()
     every = BAR_EVERY_S if terminal else LINE_EVERY_S
@@ -52,6 +59,7 @@ def track(
         if now - last >= every:
             last = now
             line = _report(done, total, now - start, label, unit)
+            line += f", {noted}" if (noted := note()) else ""
             if terminal:
                 filled = round(BAR_WIDTH * min(1.0, done / total)) if total else 0
                 line = f"\r[{'#' * filled}{'.' * (BAR_WIDTH - filled)}] {line}\x1b[K"

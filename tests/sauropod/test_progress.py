@@ -2,6 +2,7 @@
 
 import pytest
 
+from sauropod import progress
 from sauropod.progress import duration, track
 
 
@@ -16,3 +17,15 @@ def test_items_pass_through(capsys: pytest.CaptureFixture[str]) -> None:
     items = track([1, 2, 3], total=6, label="embed", unit="images", weight=2)
     assert list(items) == [1, 2, 3]
     assert "embed: 6 images" in capsys.readouterr().err
+
+
+def test_a_line_carries_a_note(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "LINE_EVERY_S", 0.0)
+    notes = iter(["loss 2", ""])
+    list(track([1, 2], total=2, label="train", unit="images", note=lambda: next(notes)))
+    first, second, _ = capsys.readouterr().err.splitlines()
+    assert first.endswith(", loss 2")
+    assert "ETA 0s" in second
+    assert second.endswith("0s")

@@ -1,11 +1,18 @@
 """The training log: one Parquet row every few steps, kept beside the checkpoints.
 
-Columns: `step` (done), `images_per_s` (all ranks), `wait_share` (of the time spent waiting for
-data), `replaced` and `skipped` (totals so far), then the mean since the row before of `loss`, every
-`loss/<name>`, `grad_norm/<sub-module>` and diagnostic, and the schedules' values at the step.
+Columns: `step` (done); of the wall-clock since the row before, probes and checkpoints included,
+`images_per_s` (all ranks), `seconds_per_step`, `wait_share` (waiting for data, 0..1) and `mfu`
+(FLOPs of the model over the devices' peak, 0..1; null where the peak is unknown);
+`peak_memory_gib` (of this rank's device since the start); the values of the step (schedules, totals
+of `replaced` and `skipped`, `probe/<benchmark>`); then means of the finite values since the row
+before: `loss`, every `loss/<name>`, `grad_norm/<sub-module>` and `health/<meter>`.
 """
 
+import math
+import resource
+import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import polars as pl
@@ -13,59 +20,134 @@ import torch
 from torch import Tensor
 
 from sauropod import io
+from sauropod.train import sharding
 
 NAME = "log.parquet"
+MEASURED = ("images_per_s", "seconds_per_step", "wait_share", "mfu", "peak_memory_gib")
+"""Columns in which two equal runs differ."""
 
 
 class Log:
-    """Rows of one run; sums stay on the device between rows."""
+    """Rows of one run. The scalars of a row wait on the device and are read once, at its end."""
 
-    def __init__(self, rows: list[dict[str, float]] | None = None) -> None:
-        """Continue after `rows`."""
+    def __init__(
+        self,
+        rows: list[dict[str, float | None]] | None = None,
+        *,
+        device: torch.device | None = None,
+        flops_per_image: float = 0.0,
+        peak: float | None = None,
+    ) -> None:
+        """Continue after `rows`.
+
+        Args:
+            rows: Earlier rows of the same run.
+            device: Whose memory is watched; None is the CPU.
+            flops_per_image: Of a step, forward and backward, divided by its images; 0 unknown.
+            peak: FLOP/s of one device in the run's precision; None unknown.
+        """
         self.rows = rows or []
+        self._device = device or torch.device("cpu")
+        self._flops_per_image, self._peak = flops_per_image, peak
         self._clear()
 
     @classmethod
-    def resumed(cls, folder: Path | None, *, step: int) -> "Log":
-        """Rows up to `step` of the log that lies beside the checkpoints."""
-        if folder is None or not (folder / NAME).is_file():
-            return cls()
-        return cls(pl.read_parquet(folder / NAME).filter(pl.col("step") <= step).to_dicts())
+    def resumed(
+        cls,
+        folder: Path | None,
+        *,
+        step: int,
+        device: torch.device | None = None,
+        flops_per_image: float = 0.0,
+        peak: float | None = None,
+    ) -> "Log":
+        """Continue the log that lies beside the checkpoints, from its rows up to `step`."""
+        rows = []
+        if folder is not None and (folder / NAME).is_file():
+            rows = pl.read_parquet(folder / NAME).filter(pl.col("step") <= step).to_dicts()
+        return cls(rows, device=device, flops_per_image=flops_per_image, peak=peak)
 
     def _clear(self) -> None:
-        self._sums: dict[str, Tensor] = {}
-        self._counts: dict[str, int] = {}
-        self._images, self._waited, self._began = 0, 0.0, time.monotonic()
+        self._names: list[str] = []
+        self._scalars: list[Tensor] = []
+        self._steps, self._images, self._waited = 0, 0, 0.0
+        self._began = time.monotonic()
 
-    def add(self, scalars: dict[str, Tensor], *, num_images: int, waited: float) -> None:
-        """Take in one step: scalars on any device, images of all ranks, seconds waited for data."""
-        for name, value in scalars.items():
-            known = self._sums.get(name)
-            self._sums[name] = value.detach() if known is None else known + value.detach()
-            self._counts[name] = self._counts.get(name, 0) + 1
+    def add(self, scalars: Mapping[str, Tensor], *, num_images: int, waited: float) -> None:
+        """Take in one step: scalars of one device, images of all ranks, seconds waited for data.
+
+        Nothing is read from the device here. A name may be missing from some steps.
+        """
+        if scalars:
+            self._names += scalars
+            self._scalars.append(torch.stack([v.detach().float() for v in scalars.values()]))
+        self._steps += 1
         self._images += num_images
         self._waited += waited
 
-    def close_row(self, step: int, values: dict[str, float]) -> None:
+    def close_row(self, step: int, values: Mapping[str, float]) -> None:
         """End a row after `step` steps; `values` are columns as they are."""
+        # The row's one wait for the device comes first: its time belongs to the row.
+        means = self._means()
         seconds = time.monotonic() - self._began
-        names = list(self._sums)
-        means = torch.stack([self._sums[name].float() for name in names]).tolist() if names else []
-        row: dict[str, float] = {
-            "step": step,
-            "images_per_s": self._images / seconds,
-            "wait_share": self._waited / seconds,
-            **values,
-        }
-        row |= {name: mean / self._counts[name] for name, mean in zip(names, means, strict=True)}
-        self.rows.append(row)
+        self.rows.append(
+            {
+                "step": step,
+                "images_per_s": self._images / seconds,
+                "seconds_per_step": seconds / max(1, self._steps),
+                "wait_share": self._waited / seconds,
+                "mfu": self._mfu(self._images / seconds),
+                "peak_memory_gib": peak_memory(self._device) / 2**30,
+                **values,
+                **means,
+            }
+        )
         self._clear()
+
+    def _means(self) -> dict[str, float | None]:
+        """Mean of every scalar's finite values; None where a skipped step left no such value."""
+        found: dict[str, list[float]] = {name: [] for name in self._names}
+        read = torch.cat(self._scalars).tolist() if self._scalars else []
+        for name, value in zip(self._names, read, strict=True):
+            if math.isfinite(value):
+                found[name].append(value)
+        return {name: sum(many) / len(many) if many else None for name, many in found.items()}
+
+    def _mfu(self, images_per_s: float) -> float | None:
+        if not (self._peak and self._flops_per_image):
+            return None
+        return images_per_s * self._flops_per_image / (self._peak * sharding.world_size())
+
+    def line(self) -> str:
+        """The last row in one line, for whoever watches: loss, learning rate, waiting, MFU."""
+        row = self.rows[-1] if self.rows else {}
+        forms = {
+            "loss": "loss {:.3f}",
+            "lr": "lr {:.2g}",
+            "wait_share": "waiting {:.0%}",
+            "mfu": "MFU {:.0%}",
+        }
+        known = {name: row.get(name) for name in forms}
+        words = [forms[name].format(value) for name, value in known.items() if value is not None]
+        if skipped := row.get("skipped"):
+            words.append(f"{skipped:.0f} skipped")
+        return ", ".join(words)
 
     def frame(self) -> pl.DataFrame:
         """All rows; a column that a row lacks is null there."""
-        return pl.DataFrame(self.rows, infer_schema_length=None)
+        frame = pl.DataFrame(self.rows, infer_schema_length=None)
+        return frame.cast({pl.Null: pl.Float64})
 
     def save(self, path: Path) -> None:
         """Write all rows as Parquet, atomically."""
         with io.replacing(path) as temporary:
             self.frame().write_parquet(temporary)
+
+
+def peak_memory(device: torch.device) -> float:
+    """Most bytes ever held by tensors on a CUDA device, or resident in this process on the CPU."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    # Linux counts in KiB, macOS in bytes.
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
