@@ -1,5 +1,9 @@
-"""What every stage script shares: flags from `main`'s signature, header, ending, exit codes."""
+"""What every stage script shares: flags from `main`'s signature, header, ending, exit codes.
 
+`--config FILE ...` takes the defaults of the knobs from the stage's block of YAML files.
+"""
+
+import argparse
 import dataclasses
 import inspect
 import logging
@@ -12,12 +16,13 @@ import traceback
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, TypeVar
+from typing import Annotated, Any, NoReturn, TypeVar, get_args
 
 import tyro
 
 from sauropod.errors import Checkpointed, InputError
 from sauropod.io import commit
+from sauropod.load_config import STAGES, stage_knobs
 from sauropod.progress import duration
 from sauropod.series import unfold
 
@@ -69,6 +74,53 @@ def _stop(code: int, message: str) -> NoReturn:
     raise SystemExit(code)
 
 
+def _config_files() -> list[Path]:
+    """Peek at what --config names: the defaults of the other flags depend on it."""
+    peek = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    peek.add_argument("--config", nargs="*", type=Path, default=[])
+    return peek.parse_known_args()[0].config
+
+
+def _with_config(main: Callable[..., None], script: str) -> list[inspect.Parameter]:
+    """Parameters of `main` and --config, with what those files say as defaults."""
+    parameters = list(inspect.signature(main).parameters.values())
+    kinds = [next(iter(get_args(p.annotation)), None) for p in parameters]
+    # A script is named like its stage, or is a part of the stage whose knobs it takes.
+    stages = [stage for stage, kind in STAGES.items() if kind in kinds]
+    if not stages:
+        return parameters
+    stage = script if script in stages else stages[0]
+    defaults = {type(value): value for value in stage_knobs(stage, _config_files())}
+    for i, kind in enumerate(kinds):
+        if kind in defaults:
+            parameters[i] = parameters[i].replace(default=defaults[kind])
+    text = f"YAML files whose block `{stage}` gives the knobs' defaults, the later on top."
+    config = inspect.Parameter(
+        "config",
+        inspect.Parameter.KEYWORD_ONLY,
+        default=(),
+        annotation=Annotated[tuple[Path, ...], tyro.conf.arg(help=text)],
+    )
+    return [*parameters, config]
+
+
+def _parse(main: Callable[..., None], name: str) -> dict[str, Any]:
+    arguments: dict[str, Any] = {}
+
+    # tyro calls what it parses: it is given the signature, and `run` makes the call.
+    def collect(**given: Any) -> None:  # noqa: ANN401
+        arguments.update({name: _unfolded(value) for name, value in given.items()})
+
+    parameters = _with_config(main, Path(name).stem)
+    parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in parameters]
+    collect.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    collect.__annotations__ = {p.name: p.annotation for p in parameters}
+    collect.__doc__ = main.__doc__
+    tyro.cli(collect, config=STYLE, prog=name, description=inspect.getdoc(main))
+    arguments.pop("config", None)
+    return arguments
+
+
 def run(main: Callable[..., None]) -> None:
     """Parse the command line from `main`'s signature, run it and end with the exit code that fits.
 
@@ -77,19 +129,10 @@ def run(main: Callable[..., None]) -> None:
     """
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(message)s", force=True)
     name = Path(sys.argv[0]).name
-    arguments: dict[str, Any] = {}
-
-    # tyro calls what it parses: it is given the signature, and the call happens below.
-    def collect(**given: Any) -> None:  # noqa: ANN401
-        arguments.update({name: _unfolded(value) for name, value in given.items()})
-
-    collect.__signature__ = inspect.signature(main)  # type: ignore[attr-defined]
-    collect.__annotations__ = main.__annotations__
-    collect.__doc__ = main.__doc__
-    tyro.cli(collect, config=STYLE, prog=name, description=inspect.getdoc(main))
-    _header(arguments)
     start = time.monotonic()
     try:
+        arguments = _parse(main, name)
+        _header(arguments)
         main(**arguments)
     except InputError as error:
         _stop(MISTAKE, f"{name}: error: {error}")

@@ -10,9 +10,12 @@ import dataclasses
 import difflib
 import re
 import types
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import yaml
 
 from sauropod import config
 from sauropod.demo import config as demo
@@ -43,6 +46,7 @@ STAGES: dict[str, type] = {
     "distill": train.Distill,
     "evaluate": config.Evaluate,
 }
+BLOCKS = (*STAGES, "pool", "curated", "benchmarks", "runs", "claims", "speed")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,10 +95,15 @@ def _scalar(kind: type, value: object, where: str) -> object:
     raise _mistake(where, expected=kind.__name__, found=found, fix="correct the value")
 
 
-def _value(kind: Any, value: object, where: str) -> object:  # noqa: ANN401 - a type form
+def _value(
+    kind: Any,  # noqa: ANN401 - a type form
+    value: object,
+    where: str,
+    default: object = None,
+) -> object:
     origin, arguments = get_origin(kind), get_args(kind)
     if dataclasses.is_dataclass(kind):
-        return build(kind, value, where)  # type: ignore[arg-type]
+        return build(kind, value, where, base=default)  # type: ignore[arg-type]
     if origin is Literal:
         if value not in arguments:
             raise _unknown(where, value, [str(word) for word in arguments])
@@ -115,13 +124,20 @@ def _value(kind: Any, value: object, where: str) -> object:  # noqa: ANN401 - a 
     return _scalar(kind, value, where)
 
 
-def build(kind: type[T], block: object, where: str) -> T:
+def _default(f: dataclasses.Field[Any]) -> object:
+    if f.default_factory is not dataclasses.MISSING:
+        return f.default_factory()
+    return None if f.default is dataclasses.MISSING else f.default
+
+
+def build(kind: type[T], block: object, where: str, *, base: T | None = None) -> T:
     """Build a knob dataclass from a mapping, strictly.
 
     Args:
         kind: A frozen dataclass.
-        block: What YAML gave; None means all defaults.
+        block: What YAML gave; None means no change.
         where: File and block, for messages.
+        base: What the block changes; None means the defaults of `kind`.
 
     Raises:
         InputError: unknown key (with the nearest right one), missing key or wrong type.
@@ -135,24 +151,62 @@ def build(kind: type[T], block: object, where: str) -> T:
     for key in block:
         if key not in fields:
             raise _unknown(where, key, list(fields))
+    values = {}
     for name, f in fields.items():
-        required = f.default is f.default_factory is dataclasses.MISSING
-        if required and name not in block:
+        default = _default(f) if base is None else getattr(base, name)
+        if name in block:
+            values[name] = _value(hints[name], block[name], f"{where}.{name}", default)
+        elif base is None and f.default is f.default_factory is dataclasses.MISSING:
             raise _mistake(where, expected=f"the knob {name!r}", found="none", fix="add it")
-    values = {key: _value(hints[key], value, f"{where}.{key}") for key, value in block.items()}
+        else:
+            values[name] = default
     return kind(**values)
 
 
-def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `base` with `over` on top, block by block."""
-    result = dict(base)
-    for key, value in over.items():
-        old = result.get(key)
-        if isinstance(old, Mapping) and isinstance(value, Mapping):
-            result[key] = merged(old, value)
-        else:
-            result[key] = value
-    return result
+def _check_blocks(raw: object, where: str) -> Mapping[str, Any]:
+    if not isinstance(raw, Mapping):
+        fix = f"begin it with one of {', '.join(BLOCKS)}"
+        raise _mistake(where, expected="blocks of knobs", found=repr(raw), fix=fix)
+    for key in raw:
+        if key not in BLOCKS:
+            raise _unknown(where, key, list(BLOCKS))
+    return raw
+
+
+def read(path: Path) -> Mapping[str, Any]:
+    """Read a configuration file without a look into its blocks.
+
+    Raises:
+        InputError: The file is not there, no YAML, or has an unknown block.
+    """
+    try:
+        raw = yaml.safe_load(path.read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        found = " ".join(str(error).split())
+        raise _mistake(
+            str(path), expected="a YAML file", found=found, fix="correct the file"
+        ) from error
+    return _check_blocks(raw, str(path))
+
+
+def stage_knobs(stage: str, files: Iterable[Path]) -> tuple[Any, train.Speed]:
+    """Knobs and speed of a stage after configuration files, the later on top.
+
+    Raises:
+        InputError: The first mistake found; or none of the files has the stage's block.
+    """
+    knobs, speed, told = STAGES[stage](), train.Speed(), set()
+    for path in files:
+        raw = read(path)
+        told |= raw.keys()
+        knobs = build(STAGES[stage], raw.get(stage), f"{path}: {stage}", base=knobs)
+        flags = (raw.get("speed") or {}).get(stage)
+        speed = build(train.Speed, flags, f"{path}: speed.{stage}", base=speed)
+    if told and stage not in told:
+        where = ", ".join(map(str, files))
+        expected, found = f"a block {stage!r}", f"only {', '.join(sorted(told))}"
+        raise _mistake(where, expected=expected, found=found, fix="name a file that has one")
+    return knobs, speed
 
 
 def _sources(raw: Mapping[str, Any], where: str) -> dict[str, tuple[config.Source, ...]]:
@@ -185,20 +239,16 @@ def load(raw: Mapping[str, Any], where: str) -> Config:
     Raises:
         InputError: the first mistake found.
     """
-    known = [*STAGES, "pool", "curated", "benchmarks", "runs", "claims", "speed"]
-    for key in raw:
-        if key not in known:
-            raise _unknown(where, key, known)
+    raw = _check_blocks(raw, where)
     knobs = {
         stage: build(kind, raw.get(stage), f"{where}: {stage}") for stage, kind in STAGES.items()
     }
     runs, data_of_run = {}, {}
-    pretrain: Mapping[str, Any] = raw.get("pretrain") or {}
     for name, block in (raw.get("runs") or {}).items():
         overrides = dict(block or {})
         data_of_run[name] = overrides.pop("data", "lvd")
-        whole = merged(pretrain, overrides)
-        runs[name] = build(train.Pretrain, whole, f"{where}: runs.{name}")
+        at = f"{where}: runs.{name}"
+        runs[name] = build(train.Pretrain, overrides, at, base=knobs["pretrain"])
     return Config(
         **_sources(raw, where),
         knobs=knobs,

@@ -66,3 +66,26 @@ def test_unknown_flag_is_the_users_mistake(tmp_path: Path) -> None:
     result = run(tmp_path, "--out", "x", "--how", "well", "--crp", "3")
     assert result.returncode == 2
     assert "--crop" in result.stdout + result.stderr
+
+
+def test_a_configuration_gives_the_defaults_and_flags_win(tmp_path: Path) -> None:
+    config, out = tmp_path / "c.yaml", tmp_path / "out"
+    config.write_text("embed: {crop: 64, resize: 70}")
+    flags = ["--config", str(config), "--out", str(out), "--how", "well"]
+    assert run(tmp_path, *flags).returncode == 0
+    assert out.read_text() == "64"
+    result = run(tmp_path, "--crop", "65", *flags)
+    assert out.read_text() == "65"
+    assert "resize=70" in result.stderr
+    shown = run(tmp_path, "--config", str(config), "--help").stdout
+    assert "(default: 64)" in shown
+    assert "block `embed`" in " ".join(shown.replace("│", " ").split())
+
+
+def test_a_mistake_in_a_configuration_is_one_sentence(tmp_path: Path) -> None:
+    config = tmp_path / "c.yaml"
+    config.write_text("embed: {crp: 64}")
+    result = run(tmp_path, "--out", "x", "--how", "well", "--config", str(config))
+    assert result.returncode == 2
+    fix = "embed: expected a known knob, found 'crp'; write 'crop'\n"
+    assert result.stderr == f"thing.py: error: {config}: {fix}"

@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 import yaml
+from snakemake.utils import update_config
 
 from sauropod.config import Embed
 from sauropod.errors import InputError
-from sauropod.load_config import STAGES, build, load, merged, words
-from sauropod.train.config import Pretrain
+from sauropod.load_config import STAGES, build, load, read, stage_knobs, words
+from sauropod.train.config import Distill, Pretrain
 
 CONFIG = Path(__file__).parents[2] / "config"
 POOL = [{"name": "crawl", "path": "x"}]
@@ -17,8 +18,9 @@ POOL = [{"name": "crawl", "path": "x"}]
 
 def shipped(name: str) -> dict[str, Any]:
     """Read a shipped configuration as Snakemake does: over the paper's."""
-    paper = yaml.safe_load((CONFIG / "lvd142m.yaml").read_text())
-    return merged(paper, yaml.safe_load((CONFIG / name).read_text()) or {})
+    raw = dict(read(CONFIG / "lvd142m.yaml"))
+    update_config(raw, read(CONFIG / name))
+    return raw
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in CONFIG.glob("*.yaml")))
@@ -93,3 +95,46 @@ def test_runs_differ_from_pretrain_only_where_they_say() -> None:
     assert config.runs["small"].optim.steps == 7
     assert config.runs["small"].backbone.depth == 2
     assert config.data_of_run == {"small": "uncurated"}
+
+
+def test_a_block_changes_its_stage_s_defaults_and_nothing_else() -> None:
+    knobs = build(Distill, {"objective": {"koleo_weight": 0.0}, "optim": {"steps": 5}}, "x")
+    assert knobs.objective.koleo_weight == 0.0
+    assert knobs.objective.mask_probability == Distill().objective.mask_probability == 0.0
+    assert (knobs.optim.steps, knobs.optim.batch_size) == (5, 2048)
+
+
+def test_files_of_a_stage_the_later_on_top(tmp_path: Path) -> None:
+    one, two = tmp_path / "one.yaml", tmp_path / "two.yaml"
+    one.write_text("pretrain: {optim: {steps: 5, lr: 1e-2}}\nspeed: {pretrain: {cache: true}}")
+    two.write_text("pretrain: {optim: {steps: 6}}\nadapt: {seed: 3}")
+    knobs, speed = stage_knobs("pretrain", [one, two])
+    assert (knobs.optim.steps, knobs.optim.lr, knobs.seed) == (6, 0.01, 0)
+    assert speed.cache
+    assert stage_knobs("adapt", [two])[0].seed == 3
+    assert stage_knobs("adapt", []) == (STAGES["adapt"](), type(speed)())
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("pretrain: {optim: {lrr: 1}}", "x.yaml: pretrain.optim: expected a known knob, found 'l"),
+        ("pretran: {}", "x.yaml: expected a known knob, found 'pretran'; write 'pretrain'"),
+        ("speed: {pretrain: {cach: 1}}\npretrain:", "speed.pretrain: expected a known knob"),
+        ("adapt: {seed: 1}", "expected a block 'pretrain', found only adapt; name a file that has"),
+        ("pretrain: {seed: [}", "expected a YAML file, found while parsing"),
+        ("", "expected blocks of knobs, found None"),
+    ],
+)
+def test_mistakes_in_the_files_of_a_stage(tmp_path: Path, text: str, sentence: str) -> None:
+    path = tmp_path / "x.yaml"
+    path.write_text(text)
+    with pytest.raises(InputError) as error:
+        stage_knobs("pretrain", [path])
+    assert sentence in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_configuration_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no\.yaml: expected a YAML file, found .*No such file"):
+        read(tmp_path / "no.yaml")
