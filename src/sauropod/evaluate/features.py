@@ -53,7 +53,7 @@ def _prepared(path: Path, prepare: Callable[[Image.Image], np.ndarray]) -> np.nd
         return error.status
 
 
-def _decoded(
+def decoded(
     split: Split, prepare: Callable[[Image.Image], np.ndarray], *, num_threads: int
 ) -> Iterator[tuple[np.ndarray | str, int]]:
     """Yield (array or failed status, label) in the split's order, a bounded window ahead.
@@ -100,8 +100,8 @@ def extract(
     """
     parts, labels, pending = [], [], []
     unreadable: Counter[str] = Counter()
-    decoded = _decoded(split, extractor.prepare, num_threads=num_threads)
-    for found, image_label in track(decoded, total=len(split.paths), label=label, unit="images"):
+    prepared = decoded(split, extractor.prepare, num_threads=num_threads)
+    for found, image_label in track(prepared, total=len(split.paths), label=label, unit="images"):
         if isinstance(found, str):
             unreadable[found] += 1
             continue
