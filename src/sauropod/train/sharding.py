@@ -1,7 +1,7 @@
 """One process or many: who am I, how do ranks meet, which parameters are sharded.
 
 `ranks` is the only place of the library that reads the environment: torchrun's variables, else
-those of a Slurm step. One process uses none of `torch.distributed`.
+those of a Slurm step. One process uses none of `torch.distributed`, and imports none of FSDP here.
 """
 
 import os
@@ -9,17 +9,17 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
+from typing import Literal, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import nn
-from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
-from torch.distributed.fsdp import (
-    MixedPrecisionPolicy,
-    fully_shard,
-    register_fsdp_forward_method,
-)
-from torch.distributed.tensor import DTensor
+
+T = TypeVar("T")
+
+# How long ranks wait for one that died without a word before they end too.
+PATIENCE = timedelta(minutes=10)
 
 
 @dataclass(frozen=True)
@@ -85,6 +85,7 @@ def joined(place: Ranks, device: torch.device) -> Iterator[None]:
         init_method=f"tcp://{place.address}:{place.port}",
         rank=place.rank,
         world_size=place.world_size,
+        timeout=PATIENCE,
         device_id=device if device.type == "cuda" else None,
     )
     try:
@@ -93,27 +94,84 @@ def joined(place: Ranks, device: torch.device) -> Iterator[None]:
         dist.destroy_process_group()
 
 
-def shard(networks: Iterable[nn.Module], *, dtype: torch.dtype | None) -> None:
-    """Shard networks over all ranks in place (FSDP2), one group per block; nothing when alone.
+def shard(
+    networks: Iterable[nn.Module],
+    *,
+    dtype: torch.dtype | None,
+    parallel: Literal["fsdp", "ddp"] = "fsdp",
+) -> None:
+    """Spread networks over all ranks in place; nothing when alone.
 
-    Parameters are kept in float32, gathered as `dtype`, and gradients reduced in float32, as in
-    DINOv2 for its heads.
+    `fsdp` (FSDP2, one group per block) keeps a share of every parameter in float32 on each rank and
+    gathers it as `dtype`. As in DINOv2, networks that learn stay gathered between forward and
+    backward, gradients of backbones are reduced as `dtype` and those of heads in float32. `ddp`
+    leaves every parameter on every rank; see `reducing`.
 
     Args:
         networks: Backbones (anything with `blocks`) and heads, each called through `forward` or
-            `forward_features`.
-        dtype: Of the gathered parameters; None keeps float32.
+            `forward_features`; equal on all ranks.
+        dtype: Of gathered parameters; None keeps float32.
+        parallel: Shard or replicate.
     """
-    if not dist.is_initialized():
+    if not dist.is_initialized() or parallel == "ddp":
         return
-    policy = MixedPrecisionPolicy(param_dtype=dtype, reduce_dtype=torch.float32)
+    from torch.distributed.fsdp import (
+        MixedPrecisionPolicy,
+        fully_shard,
+        register_fsdp_forward_method,
+    )
+
     for network in networks:
-        for block in getattr(network, "blocks", ()):
-            fully_shard(block, mp_policy=policy, reshard_after_forward=True)
-        # A root keeps its parameters gathered until backward, which never comes for a teacher.
-        fully_shard(network, mp_policy=policy, reshard_after_forward=True)
+        blocks = getattr(network, "blocks", ())
+        policy = MixedPrecisionPolicy(
+            param_dtype=dtype, reduce_dtype=dtype if blocks else torch.float32
+        )
+        # What does not learn has no backward that would let go of gathered parameters.
+        reshard = not any(parameter.requires_grad for parameter in network.parameters())
+        for block in blocks:
+            fully_shard(block, mp_policy=policy, reshard_after_forward=reshard)
+        fully_shard(network, mp_policy=policy, reshard_after_forward=reshard)
         if hasattr(network, "forward_features"):
             register_fsdp_forward_method(network, "forward_features")
+
+
+@contextmanager
+def reducing(networks: Iterable[nn.Module], *, now: bool) -> Iterator[None]:
+    """Backward passes inside add to gradients; if `now` these become means over all ranks.
+
+    Ranks talk once per step however many parts it has. Replicated gradients travel as one vector
+    per network: what is small enough to replicate is a few milliseconds of traffic, and the losses
+    call networks in pieces, which the hooks of DistributedDataParallel cannot follow.
+
+    Args:
+        networks: Those that learn, as given to `shard`.
+        now: Whether this is the last part of the step.
+    """
+    if not dist.is_initialized():
+        yield
+        return
+    from torch.distributed.fsdp import FSDPModule
+
+    networks = list(networks)
+    for network in networks:
+        if isinstance(network, FSDPModule):
+            network.set_requires_gradient_sync(now)
+            network.set_reshard_after_backward(now)
+    yield
+    if now:
+        for network in networks:
+            if not isinstance(network, FSDPModule):
+                _average_gradients(network)
+
+
+def _average_gradients(network: nn.Module) -> None:
+    """Replace gradients by their mean over ranks; all ranks ran the same graph."""
+    gradients = [p.grad for p in network.parameters() if p.grad is not None]
+    vector = torch.cat([gradient.flatten() for gradient in gradients])
+    dist.all_reduce(vector)
+    means = (vector / world_size()).split([gradient.numel() for gradient in gradients])
+    for gradient, mean in zip(gradients, means, strict=True):
+        gradient.copy_(mean.view_as(gradient))
 
 
 def rank() -> int:
@@ -124,6 +182,15 @@ def rank() -> int:
 def world_size() -> int:
     """Number of processes that train together; 1 when alone."""
     return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def any_rank(flag: torch.Tensor) -> torch.Tensor:
+    """Whether a scalar bool is true on any rank; does not wait for the device."""
+    if not dist.is_initialized():
+        return flag
+    number = flag.float()
+    dist.all_reduce(number, op=dist.ReduceOp.MAX)
+    return number > 0
 
 
 def total(values: list[torch.Tensor | float], *, device: torch.device) -> list[float]:
@@ -139,8 +206,24 @@ def group() -> dist.ProcessGroup | None:
     return dist.group.WORLD if dist.is_initialized() else None
 
 
+def all_gathered(value: T) -> list[T]:
+    """A small object of every rank, in the order of ranks, on all of them."""
+    if not dist.is_initialized():
+        return [value]
+    values = [value] * world_size()
+    dist.all_gather_object(values, value)
+    return values
+
+
+def merged(parts: dict[str, T]) -> dict[str, T]:
+    """Union of every rank's small dictionary, on all of them."""
+    return {name: value for part in all_gathered(parts) for name, value in part.items()}
+
+
 def gathered(module: nn.Module) -> dict[str, torch.Tensor]:
     """Full tensors of a sharded module's state on rank 0, on the CPU; elsewhere nothing."""
+    from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+
     options = StateDictOptions(full_state_dict=True, cpu_offload=True)
     state = get_model_state_dict(module, options=options)
     return {name: value for name, value in state.items() if isinstance(value, torch.Tensor)}
@@ -148,4 +231,8 @@ def gathered(module: nn.Module) -> dict[str, torch.Tensor]:
 
 def whole(value: torch.Tensor) -> torch.Tensor:
     """Gather a sharded tensor; any other one as it is."""
+    if not dist.is_initialized():
+        return value
+    from torch.distributed.tensor import DTensor
+
     return value.full_tensor() if isinstance(value, DTensor) else value
