@@ -31,4 +31,4 @@ rule all:
         "results/report/report.html",
         "results/evaluate/metrics.parquet",
         "results/manifest/lvd.parquet",
-        "results/distill/main/backbone.safetensors",
+        list(PLAN.distilled.values()),

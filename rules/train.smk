@@ -66,8 +66,12 @@ rule distill:
         backbone="results/adapt/main/backbone.safetensors",
         heads="results/adapt/main/heads.safetensors",
     output:
-        backbone="results/distill/main/backbone.safetensors",
-        heads="results/distill/main/heads.safetensors",
+        backbones=expand(
+            "results/distill/{student}/backbone.safetensors", student=PLAN.students
+        ),
+        heads=expand(
+            "results/distill/{student}/heads.safetensors", student=PLAN.students
+        ),
         log="results/distill/main/log.parquet",
     log:
         "logs/distill/main.log",
@@ -87,5 +91,5 @@ rule distill:
         knobs=KNOBS["distill"],
     shell:
         "{resources.launcher} {resources.src}/distill.py --manifest {input.manifest} --teacher {input.backbone}"
-        " --teacher-heads {input.heads} --out {output.backbone} --heads {output.heads} --log {output.log}"
+        " --teacher-heads {input.heads} --out {output.backbones} --heads {output.heads} --log {output.log}"
         " --checkpoints checkpoints/distill/main {params.knobs} {resources.speed} 2> {log}"

@@ -246,20 +246,33 @@ class Dag:
         """Weights of the copy-detection descriptor: given, or trained here."""
         return self.config.knobs["describe"].weights or "results/train_sscd/sscd.safetensors"
 
+    @property
+    def students(self) -> list[str]:
+        """Folders of `results/distill`: one per student, or the main run's for a student alone."""
+        return list(self.config.knobs["distill"].students) or [MAIN]
+
+    @property
+    def distilled(self) -> dict[str, str]:
+        """Distilled models, `distilled` or `distilled_vit_small` and so on, and their backbones."""
+        alone = self.students == [MAIN]
+        names = {(DISTILLED if alone else f"{DISTILLED}_{s}"): s for s in self.students}
+        return {name: backbone_file("distill", student) for name, student in names.items()}
+
     # --- evaluate -------------------------------------------------------------------------------
 
     @property
     def models(self) -> list[str]:
-        """Models to measure: the floors, every pretrained, the adapted and the distilled one."""
-        return [*FLOORS, PRETRAINED, *self.config.runs, ADAPTED, DISTILLED]
+        """Models to measure: the floors, every pretrained, the adapted and the distilled ones."""
+        return [*FLOORS, PRETRAINED, *self.config.runs, ADAPTED, *self.distilled]
 
     def backbone_of(self, model: str) -> list[str]:
         """Backbone file of a model to measure; the colour floor has none."""
         if model == COLOUR:
             return []
-        stage = {ADAPTED: "adapt", DISTILLED: "distill"}.get(model, "pretrain")
+        if model in self.distilled:
+            return [self.distilled[model]]
         run = model if model in self.config.runs else MAIN
-        return [backbone_file(stage, run)]
+        return [backbone_file("adapt" if model == ADAPTED else "pretrain", run)]
 
     def evaluate_flags(self, model: str, benchmark: str) -> str:
         """Flags of `evaluate.py` that say what is measured on what."""
@@ -274,17 +287,19 @@ class Dag:
     def weights(self) -> list[str]:
         """Backbones that this run trains."""
         trained = [backbone_file("pretrain", run) for run in self.runs]
-        return [*trained, backbone_file("adapt", MAIN), backbone_file("distill", MAIN)]
+        return [*trained, backbone_file("adapt", MAIN), *self.distilled.values()]
+
+    @property
+    def _trainings(self) -> list[str]:
+        """Training jobs by their folder, the descriptor's too when it is trained here."""
+        descriptor = [] if self.config.knobs["describe"].weights else ["train_sscd"]
+        runs = [f"pretrain/{run}" for run in self.runs]
+        return [*descriptor, *runs, f"adapt/{MAIN}", f"distill/{MAIN}"]
 
     @property
     def training_logs(self) -> list[str]:
-        """Training logs of this run, of the descriptor too when it is trained here."""
-        logs = [str(Path(path).with_name("log.parquet")) for path in self.weights]
-        return (
-            logs
-            if self.config.knobs["describe"].weights
-            else ["results/train_sscd/log.parquet", *logs]
-        )
+        """Training logs of this run."""
+        return [f"results/{job}/log.parquet" for job in self._trainings]
 
     @property
     def summaries(self) -> list[str]:
@@ -302,9 +317,7 @@ class Dag:
     @property
     def timings(self) -> list[str]:
         """Snakemake's benchmark files of the jobs that take longest."""
-        trained = [str(Path(path).parent) for path in self.weights]
-        jobs = [] if self.config.knobs["describe"].weights else ["train_sscd/train_sscd"]
-        jobs += [path.removeprefix("results/") for path in trained]
+        jobs = [f"{job}/{job}" if job == "train_sscd" else job for job in self._trainings]
         jobs += [f"{stage}/{s}" for stage in ("ingest", "screen", "describe") for s in self.pool]
         return [f"benchmarks/{job}.tsv" for job in jobs]
 

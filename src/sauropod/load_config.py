@@ -46,6 +46,7 @@ STAGES: dict[str, type] = {
     "distill": train.Distill,
     "evaluate": config.Evaluate,
 }
+TRAINING = ("train_sscd", "pretrain", "adapt", "distill")  # stages whose speed is a train.Speed
 BLOCKS = (*STAGES, "pool", "curated", "benchmarks", "runs", "claims", "speed")
 
 
@@ -190,7 +191,7 @@ def read(path: Path) -> Mapping[str, Any]:
 
 
 def stage_knobs(stage: str, files: Iterable[Path]) -> tuple[Any, train.Speed]:
-    """Knobs and speed of a stage after configuration files, the later on top.
+    """Knobs and, of a training stage, speed after configuration files, the later on top.
 
     Raises:
         InputError: The first mistake found; or none of the files has the stage's block.
@@ -200,8 +201,9 @@ def stage_knobs(stage: str, files: Iterable[Path]) -> tuple[Any, train.Speed]:
         raw = read(path)
         told |= raw.keys()
         knobs = build(STAGES[stage], raw.get(stage), f"{path}: {stage}", base=knobs)
-        flags = (raw.get("speed") or {}).get(stage)
-        speed = build(train.Speed, flags, f"{path}: speed.{stage}", base=speed)
+        if stage in TRAINING:
+            flags = (raw.get("speed") or {}).get(stage)
+            speed = build(train.Speed, flags, f"{path}: speed.{stage}", base=speed)
     if told and stage not in told:
         where = ", ".join(map(str, files))
         expected, found = f"a block {stage!r}", f"only {', '.join(sorted(told))}"
@@ -229,6 +231,21 @@ def _sources(raw: Mapping[str, Any], where: str) -> dict[str, tuple[config.Sourc
     return sources
 
 
+def _check_students(students: tuple[str, ...], where: str) -> None:
+    for name in students:
+        if students.count(name) > 1 or not re.fullmatch(r"\w+", name):
+            expected = "architectures, each once"
+            raise _mistake(where, expected=expected, found=repr(name), fix="take it out")
+
+
+def _check_speed(speed: Mapping[str, object], where: str) -> None:
+    for stage, flags in speed.items():
+        if stage not in STAGES:
+            raise _unknown(where, stage, list(STAGES))
+        if stage in TRAINING:
+            build(train.Speed, flags, f"{where}.{stage}")
+
+
 def load(raw: Mapping[str, Any], where: str) -> Config:
     """Check a whole configuration.
 
@@ -249,12 +266,15 @@ def load(raw: Mapping[str, Any], where: str) -> Config:
         data_of_run[name] = overrides.pop("data", "lvd")
         at = f"{where}: runs.{name}"
         runs[name] = build(train.Pretrain, overrides, at, base=knobs["pretrain"])
+    _check_students(knobs["distill"].students, f"{where}: distill.students")
+    speed = dict(raw.get("speed") or {})
+    _check_speed(speed, f"{where}: speed")
     return Config(
         **_sources(raw, where),
         knobs=knobs,
         runs=runs,
         data_of_run=data_of_run,
-        speed=dict(raw.get("speed") or {}),
+        speed=speed,
         claims=tuple(raw.get("claims") or ()),
         demo="demo" in raw,
     )

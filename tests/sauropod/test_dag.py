@@ -77,6 +77,37 @@ def test_models_and_their_weights() -> None:
     assert dag().evaluate_flags("pretrained", "bench").endswith(f"--backbone {main}")
 
 
+def test_one_student_lies_in_the_main_folder() -> None:
+    assert dag().students == ["main"]
+    assert dag().distilled == {"distilled": "results/distill/main/backbone.safetensors"}
+    assert dag().models[-1] == "distilled"
+    assert dag().backbone_of("distilled") == [dag().weights[-1]]
+
+
+def test_several_students_are_one_job_and_as_many_models() -> None:
+    plan = dag(distill={"students": ["vit_small", "vit_base"]})
+    assert plan.students == ["vit_small", "vit_base"]
+    small = "results/distill/vit_small/backbone.safetensors"
+    assert plan.models[-2:] == ["distilled_vit_small", "distilled_vit_base"]
+    assert plan.backbone_of("distilled_vit_small") == [small]
+    assert small in plan.weights
+    assert plan.training_logs[-1] == "results/distill/main/log.parquet"
+    assert plan.training_logs == dag().training_logs
+    assert plan.timings == dag().timings
+    assert "benchmarks/distill/main.tsv" in plan.timings
+    assert "--students vit_small vit_base" in plan.knobs["distill"]
+
+
+def test_logs_and_timings_of_trainings() -> None:
+    logs = ["train_sscd", "pretrain/main", "pretrain/embedder", "pretrain/uncurated"]
+    logs += ["adapt/main", "distill/main"]
+    assert dag().training_logs == [f"results/{log}/log.parquet" for log in logs]
+    first = ["benchmarks/train_sscd/train_sscd.tsv", "benchmarks/pretrain/main.tsv"]
+    assert dag().timings[:2] == first
+    given = dag(describe={"weights": "s.pt"})
+    assert given.training_logs[0] == "results/pretrain/main/log.parquet"
+
+
 def test_a_benchmark_may_name_its_resolution() -> None:
     assert "--crop 96" in dag().evaluate_knobs("bench")
     assert "--resize 256" in dag().evaluate_knobs("bench")

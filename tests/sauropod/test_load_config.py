@@ -51,6 +51,10 @@ def test_misspelt_knob_names_the_right_one() -> None:
         ({"pool": POOL, "curated": [{"name": "crawl", "path": "y"}]}, "used once"),
         ({"pool": [{"name": "a-b", "path": "y"}]}, "letters, digits and underscores"),
         ({"pool": POOL, "runs": {"small": {"backbone": {"dept": 3}}}}, "write 'depth'"),
+        ({"pool": POOL, "distill": {"students": ["a", "a"]}}, "students: expected architectures"),
+        ({"pool": POOL, "distill": {"students": ["a/b"]}}, "each once, found 'a/b'"),
+        ({"pool": POOL, "speed": {"adapt": {"cach": True}}}, "my.yaml: speed.adapt: expected a k"),
+        ({"pool": POOL, "speed": {"adopt": {}}}, "write 'adapt'"),
     ],
 )
 def test_mistakes_are_one_sentence(raw: dict[str, Any], sentence: str) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sauropod import config, schema
-from sauropod.load_config import STAGES
+from sauropod.load_config import STAGES, TRAINING
 from sauropod.train import config as train
 
 README = Path(__file__).parents[2] / "config" / "README.md"
@@ -23,7 +23,15 @@ set on the command line too: `--config 'embed={crop: 256}'`.
 
 `pool`, `curated` and `benchmarks` are lists of sources. `runs` names further pretraining runs to
 compare with: each gives `data` (lvd, uncurated or curated) and the knobs of `pretrain` it changes.
-`speed` gives a stage flags that change no result (`speed: {pretrain: {num_workers: 8}}`).
+`speed` gives a stage flags that change no result (`speed: {pretrain: {num_workers: 8}}`); how many
+processes train is a resource of the rules pretrain, adapt and distill (`--set-resources
+"pretrain:launcher=torchrun --standalone --nproc-per-node=gpu"`).
+
+`presets/` holds published training recipes and some for small data, each with its source, hardware
+and published result; `presets/ladder/` the rungs of the paper's Table 1, of which `diff` shows the
+one thing that changes. A preset goes over the paper's configuration, or gives a script its knobs:
+`snakemake --configfile config/presets/dinov2_l14.yaml ...`,
+`python src/pretrain.py --config config/presets/tiny_cpu.yaml ...`; flags of the script win.
 """
 
 
@@ -90,6 +98,7 @@ def render() -> str:
     knobs = [knob_section("pool, curated, benchmarks", config.Source, None)]
     knobs += [knob_section(stage, kind, kind()) for stage, kind in STAGES.items()]
     assert train.Pretrain in STAGES.values()
+    knobs.append(knob_section(f"speed of {', '.join(TRAINING)}", train.Speed, train.Speed()))
     tables = [table_section(table) for table in schema.TABLES]
     return "\n\n".join([HEAD.rstrip(), "## Knobs", *knobs, "## Tables", *tables]) + "\n"
 
