@@ -1,29 +1,49 @@
-"""DINO loss: cross-entropy between the class tokens of student crops and teacher targets.
+"""DINO loss: class tokens of student crops against teacher targets of the two global crops.
 
-Shapes: C student crops, B images, K prototypes. Arxiv 2104.14294, equation 2; DINOv2 section 4.
+Shapes: B images, L local crops, K prototypes; crops are crop-major (see `batch`). Arxiv 2104.14294,
+equation 2; DINOv2 section 4.
 """
 
-import torch
 from torch import Tensor
 
+from sauropod.models.head import Scores
+from sauropod.train.assignments import Assignments
+from sauropod.train.prototype_loss import prototype_loss
 
-def dino_loss(student: Tensor, targets: Tensor, *, temperature: float = 0.1) -> Tensor:
-    """Sum over crops of the mean over images of -<targets, log softmax(student / temperature)>.
 
-    Cross-entropy is linear in the targets, so the sum over several teacher crops is one call with
-    their summed targets (rows then sum to the number of teacher crops).
+def dino_loss(
+    student: Scores,
+    targets: Assignments,
+    *,
+    num_images: int,
+    temperature: float = 0.1,
+    max_bytes: int = 0,
+) -> dict[str, Tensor]:
+    """Mean over crop pairs and images of -<targets, log softmax(student / temperature)>.
+
+    A global crop learns from the other one, a local crop from both: 2 + 2 * L pairs.
 
     Args:
-        student: (C, B, K) student scores, any float type.
-        targets: (B, K) teacher targets, summed over teacher crops; no gradient flows there.
-        temperature: Student temperature, > 0.
+        student: (2 + L) * B rows.
+        targets: 2 * B rows.
+        num_images: B.
+        temperature: Of the student, > 0.
+        max_bytes: Scores held at once, about; 0 means no limit.
 
     Returns:
-        Scalar float32, not divided by any number of crops.
+        `dino_local` (absent without local crops) and `dino_global`, scalars float32.
     """
-    with torch.autocast(student.device.type, enabled=False):
-        scaled = student.float() / temperature
-        mass = targets.sum(dim=-1)  # (B,)
-        agreement = (scaled.sum(dim=0) * targets).sum(dim=-1)  # linear in the crops as well
-        loss = mass * torch.logsumexp(scaled, dim=-1).sum(dim=0) - agreement
-        return loss.mean()
+    views, locals_ = student.split([2 * num_images, len(student.features) - 2 * num_images])
+    num_local = len(locals_.features) // num_images
+    shared = {"temperature": temperature, "max_bytes": max_bytes}
+    pair = targets.bias.new_full((2 * num_images,), 1 / ((2 + 2 * num_local) * num_images))
+    losses = {}
+    if num_local:
+        losses["dino_local"] = prototype_loss(
+            locals_, targets, weights=pair[:num_images], **shared
+        )
+    # The factor of the reference is 2 times the mean over 2 * B rows: the sum of two means over B.
+    losses["dino_global"] = prototype_loss(
+        views, targets.rolled(num_images), weights=pair, **shared
+    )
+    return losses

@@ -31,21 +31,34 @@ DTYPES = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 class Trainable(Protocol):
     """What the loop trains: an nn.Module with these members."""
 
-    student: nn.ModuleDict
-    """Sub-modules that learn; the gradient norm of each is clipped by itself."""
+    @property
+    def learners(self) -> Mapping[str, nn.Module]:
+        """Sub-modules that learn, by name; the gradient norm of each is clipped by itself."""
+        ...
+
+    def teach(self, batches: Sequence[Any], *, temperature: float) -> Sequence[Any]:
+        """What `compute_losses` takes as targets, for every part of a step."""
+        ...
 
     def compute_losses(
         self,
         batch: Any,  # noqa: ANN401 - each trainable has its own
         *,
-        teacher_temp: float,
+        targets: Any,  # noqa: ANN401
         generator: torch.Generator,
-    ) -> dict[str, Tensor]:
-        """Weighted losses by name; their sum is minimised."""
+    ) -> Iterator[dict[str, Tensor]]:
+        """Weighted losses of one part of a step, by name; their sum is minimised.
+
+        Each dictionary goes backward before the next is asked for: only one graph is alive.
+        """
         ...
 
     def update_ema(self, *, momentum: float) -> None:
         """Move the EMA after the optimiser's step; may do nothing."""
+        ...
+
+    def meters(self) -> Mapping[str, Tensor]:
+        """Numbers of the last step for the log, such as the entropy of the prototypes."""
         ...
 
 
@@ -62,6 +75,10 @@ class Running:
     """Steps between rows of the log."""
     num_workers: int = 0
     """Processes that decode and augment ahead."""
+    accumulate: int = 1
+    """Parts that a step's images are passed forward and backward in; see `fit`."""
+    keep_checkpoints: int = 2
+    """Newest checkpoints to keep."""
     fingerprint: str = ""
     """What a resumed run must share with the one that wrote the checkpoint."""
     label: str = "train"
@@ -79,10 +96,10 @@ class Fitted:
     """Bad images that were passed over, on all ranks."""
 
 
-def adamw(student: nn.ModuleDict, optim: Optim) -> torch.optim.AdamW:
-    """AdamW (fused) over the student's groups; betas 0.9 and `optim.beta2`."""
+def adamw(learners: Mapping[str, nn.Module], optim: Optim) -> torch.optim.AdamW:
+    """AdamW (fused) over what learns; betas 0.9 and `optim.beta2`."""
     groups = param_groups(
-        student, layerwise_decay=optim.layerwise_decay, patch_embed_lr=optim.patch_embed_lr_mult
+        learners, layerwise_decay=optim.layerwise_decay, patch_embed_lr=optim.patch_embed_lr_mult
     )
     return torch.optim.AdamW(groups, lr=optim.lr, betas=(0.9, optim.beta2), fused=True)
 
@@ -99,6 +116,13 @@ def fit(
 ) -> Fitted:
     """Train `model` in place until `optim.steps` steps are done, resuming from its checkpoints.
 
+    With `running.accumulate` parts the teacher sees all parts first and its targets are balanced
+    over them, so the gradient is that of one pass but for what a loss looks for among the images
+    of a part (KoLeo's neighbours, unless `group_size` says where) and stochastic depth.
+
+    A step whose loss or gradient is not finite changes no weight. Whether it was is asked only
+    when a row of the log is closed: nothing in a step waits for the device.
+
     Args:
         model: On `running.device`, sharded when there are several ranks.
         load: This rank's data of a step; a pure function of the step.
@@ -113,12 +137,13 @@ def fit(
         InputError: The loss stayed non-finite, or the checkpoints belong to another run.
     """
     assert isinstance(model, nn.Module)
-    device, folder = running.device, running.checkpoints
-    optimizer = adamw(model.student, optim)
+    device, folder, parts = running.device, running.checkpoints, running.accumulate
+    optimizer = adamw(model.learners, optim)
     dtype = DTYPES[optim.precision]
     scaler = torch.amp.GradScaler(device.type, enabled=optim.precision == "fp16")
     state = checkpoint.State(model=model, optimizer=optimizer, scaler=scaler)
     start, counts = state.resume(folder, fingerprint=running.fingerprint)
+    tally = Tally.of(counts, device=device)
     log = Log.resumed(folder, step=start)
     model.train()
 
@@ -139,53 +164,17 @@ def fit(
                 weight_decay=values["weight_decay"],
                 last_layer_lr=values["last_layer_lr"],
             )
+            scalars: dict[str, Tensor] = {}
+            batch = loaded.batch.to(device)
+            pieces = batch.split(parts) if parts > 1 else [batch]
             with torch.autocast(device.type, dtype=dtype, enabled=dtype is not None):
-                losses = model.compute_losses(
-                    loaded.batch.to(device),
-                    teacher_temp=values["teacher_temp"],
-                    generator=_generator(seed, step),
-                )
-                total = torch.stack([loss.float() for loss in losses.values()]).sum()
-
-            # Ranks agree on what happens next. This is the step's one wait for the device.
-            bad, asked, replaced = sharding.total(
-                [(~total.detach().isfinite()).float(), float(stop.asked), float(loaded.replaced)],
-                device=device,
-            )
-            counts["replaced"] += replaced
-            scalars = {f"loss/{name}": loss for name, loss in losses.items()}
-            if bad:
-                counts["skipped"] += 1
-                counts["in_a_row"] += 1
-                _check_budget(counts["in_a_row"], nan_budget, step=step, lr=values["lr"])
-            else:
-                counts["in_a_row"] = 0
-                scaler.scale(total).backward()
-                scaler.unscale_(optimizer)
-                norms = clip_gradients(model.student, max_norm=optim.clip_grad)
-                scaler.step(optimizer)
-                scaler.update()
-                model.update_ema(momentum=values["teacher_momentum"])
-                scalars |= {f"grad_norm/{name}": sharding.whole(norms[name]) for name in norms}
-            optimizer.zero_grad(set_to_none=True)
-
-            done = step + 1
-            images = loaded.num_images * sharding.world_size()
-            log.add(scalars | {"loss": total}, num_images=images, waited=waited)
-            if done % running.log_every == 0 or done == optim.steps:
-                totals = {name: counts[name] for name in ("replaced", "skipped")}
-                log.close_row(done, values | totals | _diagnostics(model))
-            asked = bool(asked) and done < optim.steps
-            if folder and (asked or done % running.checkpoint_every == 0 or done == optim.steps):
-                if sharding.rank() == 0:
-                    log.save(folder / NAME)
-                state.save(folder, step=done, counts=counts, fingerprint=running.fingerprint)
-            if asked:
-                message = f"stopped by a signal after step {done:,} of {optim.steps:,}; run again"
-                raise Checkpointed(message)
-    return Fitted(log, skipped=int(counts["skipped"]), replaced=int(counts["replaced"]))
-
-
+                lessons = model.teach(pieces, temperature=values["teacher_temp"])
+            for part, (piece, targets) in enumerate(zip(pieces, lessons, strict=True)):
+                generator = _generator(seed, step * parts + part)
+                with sharding.reducing(model.learners.values(), now=part == parts - 1):
+                    with torch.autocast(device.type, dtype=dtype, enabled=dtype is not None):
+                        found = model.compute_losses(piece, targets=targets, generator=generator)
+                    for losses in ...
 def _timed(
     steps: Iterator[Loaded], optim: Optim, running: Running, start: int
 ) -> Iterator[tuple[Loaded, float]]:

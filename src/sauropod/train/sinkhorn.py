@@ -1,59 +1,81 @@
-"""Teacher scores into targets: Sinkhorn-Knopp (arXiv 2006.09882) or softmax with a moving centre.
+"""How prototypes are balanced: Sinkhorn-Knopp (arXiv 2006.09882) or a moving centre (2104.14294).
 
-Shapes: B rows (class tokens or masked patches) on this rank, K prototypes. Everything is fp32,
-autocast or not; targets carry no gradient.
+Shapes: M rows (class tokens or masked patches) of a step on this rank, in one or several parts; K
+prototypes. Everything is fp32, autocast or not, and nothing carries a gradient.
 """
+
+import math
+from collections.abc import Sequence
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from sauropod.models.head import Scores
+
 _TINY = torch.finfo(torch.float32).tiny
+_LOWEST = torch.finfo(torch.float32).min
 
 
 @torch.no_grad()
 def sinkhorn_knopp(
-    logits: Tensor,
+    scores: Scores,
     *,
     temperature: float,
     num_iterations: int = 3,
     group: dist.ProcessGroup | None = None,
+    max_bytes: int = 0,
 ) -> Tensor:
-    """Balance exp(logits / temperature) so that rows sum to 1 and prototypes are used equally.
+    """Bias with which softmax(scores / temperature + bias) uses all prototypes about equally.
 
-    The matrix is never rescaled: a prototype factor and a row factor carry the iterations, so each
-    costs two matrix-vector products. Rows are shifted by their maximum first (their true scale
-    lives in the row factor), so that no logit overflows and no row vanishes.
+    The algorithm scales the columns of exp(scores / temperature) to equal sums, then its rows, and
+    so on, and ends with the rows. A row scaling of exp(scores / temperature) * exp(bias) is a
+    softmax, so a column factor is all there is to remember, and in the logarithm nothing overflows:
+    a round is one pass over the scores, each row multiplied out where it is used.
 
     Args:
-        logits: (B, K) teacher scores of this rank; B may differ between ranks and may be 0.
-        temperature: Teacher temperature, > 0.
+        scores: Teacher's scores of this rank, (M, K); M may differ between ranks and may be 0.
+        temperature: Of the teacher, > 0.
         num_iterations: Rounds; the paper's 3.
         group: Ranks that share one balancing; None is this process alone.
+        max_bytes: Scores held at once; 0 means no limit.
 
     Returns:
-        (B, K) float32; each row sums to 1.
+        (K,) float32, up to a constant that softmax ignores.
     """
-    with torch.autocast(logits.device.type, enabled=False):
-        scaled = logits.float() / temperature
-        row_max = scaled.amax(dim=1)  # (B,)
-        q = torch.exp(scaled - row_max[:, None])
-        top = _all_reduce(_max_or_lowest(row_max), group, dist.ReduceOp.MAX)
-        num_rows = _all_reduce(row_max.new_tensor(float(len(q))), group, dist.ReduceOp.SUM)
-        rows = torch.exp(row_max - top)  # row factor, (B,)
-        prototypes = q.new_empty(q.shape[1])  # prototype factor, (K,)
-        for _ in range(num_iterations):
-            usage = _all_reduce(q.t() @ rows, group, dist.ReduceOp.SUM)
-            # A prototype that no row scores at all keeps a finite factor, hence targets of 0.
-            prototypes = 1 / (q.shape[1] * usage.clamp_min(_TINY))
-            rows = 1 / (num_rows * (q @ prototypes).clamp_min(_TINY))
-        return q * prototypes * (rows * num_rows)[:, None]
+    with torch.autocast(scores.features.device.type, enabled=False):
+        chunks = list(scores.chunks(max_bytes))
+        known = chunks[0].times(1 / temperature) if len(chunks) == 1 else None
+
+        # In the first round rows still have their own scale, hence a logarithm of sums.
+        bias = -_all_logsumexp(_column_logsumexp(chunks, 1 / temperature, known), group)
+        for _ in range(num_iterations - 1):
+            usage = torch.zeros_like(bias)
+            for chunk in chunks:
+                logits = chunk.times(1 / temperature, plus=bias) if known is None else known + bias
+                usage += torch.softmax(logits, dim=1).sum(dim=0)
+            # A prototype that no row scores at all keeps a finite bias, hence targets of 0.
+            bias -= _all_reduce(usage, group, dist.ReduceOp.SUM).clamp_min(_TINY).log()
+        return bias
 
 
-def _max_or_lowest(values: Tensor) -> Tensor:
-    """The maximum of a possibly empty vector, as a scalar tensor."""
-    lowest = values.new_full((1,), torch.finfo(values.dtype).min)
-    return torch.cat([values, lowest]).amax()
+def _column_logsumexp(chunks: Sequence[Scores], scale: float, known: Tensor | None) -> Tensor:
+    """(K,) log of the column sums of exp(scale * scores) on this rank; very low without rows."""
+    prototypes = chunks[0].prototypes
+    found = prototypes.new_full((len(prototypes),), _LOWEST, dtype=torch.float32)
+    for chunk in chunks:
+        if len(chunk.features):
+            logits = chunk.times(scale) if known is None else known
+            found = torch.logaddexp(found, torch.logsumexp(logits, dim=0))
+    return found
+
+
+def _all_logsumexp(values: Tensor, group: dist.ProcessGroup | None) -> Tensor:
+    """Logarithm of the sum of exp(values) over all ranks, elementwise."""
+    if group is None:
+        return values
+    top = _all_reduce(values.clone(), group, dist.ReduceOp.MAX)
+    return top + _all_reduce((values - top).exp(), group, dist.ReduceOp.SUM).log()
 
 
 def _all_reduce(
@@ -65,7 +87,7 @@ def _all_reduce(
 
 
 class Center(nn.Module):
-    """Softmax targets around a moving average of the teacher's scores (arXiv 2104.14294)."""
+    """Moving average of the teacher's scores; softmax centering subtracts it."""
 
     center: Tensor
 
@@ -77,24 +99,23 @@ class Center(nn.Module):
 
     @torch.no_grad()
     def forward(
-        self, logits: Tensor, *, temperature: float, group: dist.ProcessGroup | None = None
+        self, scores: Scores, *, temperature: float, group: dist.ProcessGroup | None = None
     ) -> Tensor:
-        """Targets with the centre so far, then move the centre by the mean of these rows.
+        """Bias of these scores, (K,) float32; the centre then moves towards their mean.
 
         Args:
-            logits: (B, K) teacher scores of this rank; B may be 0.
-            temperature: Teacher temperature, > 0.
+            scores: Teacher's scores of this rank, (M, K); M may be 0.
+            temperature: Of the teacher, > 0.
             group: Ranks whose rows are averaged; None is this process alone.
-
-        Returns:
-            (B, K) float32; each row sums to 1.
         """
-        logits = logits.float()
-        targets = torch.softmax((logits - self.center) / temperature, dim=-1)
-        total = _all_reduce(logits.sum(dim=0, keepdim=True), group, dist.ReduceOp.SUM)
-        num_rows = _all_reduce(total.new_tensor(float(len(logits))), group, dist.ReduceOp.SUM)
-        mean = total / num_rows.clamp_min(1)
-        # Without any row, in no rank, there is nothing to learn: the centre stays.
-        step = (1 - self.momentum) * (num_rows > 0)
-        self.center.lerp_(mean, step.to(mean.dtype))
-        return targets
+        with torch.autocast(scores.features.device.type, enabled=False):
+            bias = self.center[0] / -temperature
+            # The mean of the scores is the score of the mean.
+            features = scores.features.float().sum(dim=0)  # (b,)
+            rows = torch.full_like(features[:1], len(scores.features))
+            packed = _all_reduce(torch.cat([features, rows]), group, dist.ReduceOp.SUM)
+            mean = scores.prototypes.float() @ (packed[:-1] / packed[-1].clamp_min(1))
+            # Without any row, in no rank, there is nothing to learn: the centre stays.
+            step = (1 - self.momentum) * (packed[-1] > 0)
+            self.center.lerp_(mean[None], step.to(mean.dtype))
+            return bias
