@@ -15,8 +15,9 @@ from sauropod import cli
 from sauropod.models.weights import load_backbone, load_heads, resize_pos_embed
 from sauropod.train import sharding
 from sauropod.train.config import Adapt, Speed
-from sauropod.train.self_distillation import SelfDistillation, make_student
+from sauropod.train.self_distillation import SelfDistillation
 from sauropod.train.session import Session
+from sauropod.train.student import make_student
 
 
 def main(
@@ -55,10 +56,14 @@ def main(
         vit, arch = resize_pos_embed(vit, knobs=arch, image_size=knobs.crops.global_size)
         projections, shape = load_heads(heads)
         model = SelfDistillation(
-            make_student(vit, projections), objective=knobs.objective, group=sharding.group()
+            make_student(vit, projections),
+            objective=knobs.objective,
+            group=sharding.group(),
+            max_bytes=session.max_bytes,
         )
         fitted = session.train(model, patch_size=arch.patch_size, checkpoints=checkpoints)
-        session.save(model, fitted, backbone=(out, arch), heads=(out_heads, shape), log=log)
+        session.save(model.teacher, fitted, backbone=(out, arch), heads=(out_heads, shape))
+        session.save_log(fitted, log)
 
 
 if __name__ == "__main__":

@@ -16,8 +16,9 @@ from sauropod.models.vit import build_vit
 from sauropod.models.weights import load_backbone
 from sauropod.train import sharding
 from sauropod.train.config import Pretrain, Speed
-from sauropod.train.self_distillation import SelfDistillation, make_student
+from sauropod.train.self_distillation import SelfDistillation
 from sauropod.train.session import Session
+from sauropod.train.student import make_student
 
 
 def main(
@@ -52,16 +53,16 @@ def main(
             vit, _ = load_backbone(init, expect=knobs.backbone)
         projections = build_heads(knobs.heads, embed_dim=vit.embed_dim, seed=knobs.seed)
         model = SelfDistillation(
-            make_student(vit, projections), objective=knobs.objective, group=sharding.group()
+            make_student(vit, projections),
+            objective=knobs.objective,
+            group=sharding.group(),
+            max_bytes=session.max_bytes,
         )
         fitted = session.train(model, patch_size=knobs.backbone.patch_size, checkpoints=checkpoints)
         session.save(
-            model,
-            fitted,
-            backbone=(out, knobs.backbone),
-            heads=(heads, knobs.heads),
-            log=log,
+            model.teacher, fitted, backbone=(out, knobs.backbone), heads=(heads, knobs.heads)
         )
+        session.save_log(fitted, log)
 
 
 if __name__ == "__main__":

@@ -128,8 +128,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
         manifest=done.manifest,
         teacher=done.file("adapt", "backbone.safetensors"),
         teacher_heads=done.file("adapt", "heads.safetensors"),
-        out=done.file("distill", "backbone.safetensors"),
-        heads=done.file("distill", "heads.safetensors"),
+        out=(done.file("distill", "backbone.safetensors"),),
+        heads=(done.file("distill", "heads.safetensors"),),
         log=done.file("distill", "log.parquet"),
         checkpoints=folder / "checkpoints" / "distill",
         knobs=Distill(

@@ -66,8 +66,8 @@ class Batch:
         columns = [cut(x) for x in (self.global_crops, self.local_crops, self.masks)]
         ids = self.image_ids.chunk(num_parts)
         return [
-            self.make(global_crops=g, local_crops=l, masks=m, image_ids=i)
-            for g, l, m, i in zip(*columns, ids, strict=True)
+            self.make(global_crops=views, local_crops=locals_, masks=masks, image_ids=image_ids)
+            for views, locals_, masks, image_ids in zip(*columns, ids, strict=True)
         ]
 
     def to(self, device: torch.device | str) -> Self:

@@ -39,9 +39,7 @@ def dino_loss(
     pair = targets.bias.new_full((2 * num_images,), 1 / ((2 + 2 * num_local) * num_images))
     losses = {}
     if num_local:
-        losses["dino_local"] = prototype_loss(
-            locals_, targets, weights=pair[:num_images], **shared
-        )
+        losses["dino_local"] = prototype_loss(locals_, targets, weights=pair[:num_images], **shared)
     # The factor of the reference is 2 times the mean over 2 * B rows: the sum of two means over B.
     losses["dino_global"] = prototype_loss(
         views, targets.rolled(num_images), weights=pair, **shared

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from sauropod.train.batch import Batch
 from sauropod.train.config import Objective
 from sauropod.train.ema import update_ema
-from sauropod.train.self_distillation import frozen, make_balances
+from sauropod.train.self_distillation import frozen
 from sauropod.train.student import student_losses
-from sauropod.train.teacher import Targets, head_of, teach
+from sauropod.train.teacher import Balances, Targets, head_of, teach
 
 
 class Distillation(nn.Module):
@@ -54,7 +54,7 @@ class Distillation(nn.Module):
         self.objective, self.max_bytes = objective, max_bytes
         self.students = nn.ModuleDict(students)
         self.averages = frozen(copy.deepcopy(self.students))
-        self.balances = make_balances(teacher, objective, group=group, max_bytes=max_bytes)
+        self.balances = Balances(teacher, objective, group=group, max_bytes=max_bytes)
         self._teacher = (frozen(teacher),)  # a tuple hides it from state_dict
 
     @property
@@ -72,9 +72,15 @@ class Distillation(nn.Module):
         }
 
     @property
-    def results(self) -> Mapping[str, nn.ModuleDict]:
-        """The modules to save, by student."""
-        return dict(self._items(self.averages))
+    def networks(self) -> list[nn.Module]:
+        """Everything with parameters: what moves to a device and is sharded."""
+        both = [*self._items(self.students), *self._items(self.averages)]
+        modules = [self.teacher, *(student for _, student in both)]
+        return [network for module in modules for network in module.values()]
+
+    def average(self, student: str) -> nn.ModuleDict:
+        """What a run is for: the moving average of one student, with its heads."""
+        return dict(self._items(self.averages))[student]
 
     def teach(self, batches: Sequence[Batch], *, temperature: float) -> list[Targets]:
         """Targets of the parts of a step, balanced over all of them."""
@@ -82,7 +88,7 @@ class Distillation(nn.Module):
             self.teacher,
             batches,
             temperature=temperature,
-            balances=(self.balances[0], self.balances[1]),
+            balances=self.balances,
             patches="all" if self.objective.ibot_weight else "none",
         )
         return targets

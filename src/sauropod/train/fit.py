@@ -6,7 +6,7 @@ the CPU.
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from sauropod import progress
-from sauropod.errors import Checkpointed, InputError
+from sauropod.errors import Checkpointed
 from sauropod.train import checkpoint, sharding
 from sauropod.train.config import Optim
 from sauropod.train.data import Loaded, batches
@@ -24,6 +24,7 @@ from sauropod.train.log import NAME, Log
 from sauropod.train.params import clip_gradients, param_groups, set_hyperparameters
 from sauropod.train.randomness import Purpose, torch_keyed
 from sauropod.train.recipe import Schedules
+from sauropod.train.tally import Tally
 
 DTYPES = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -143,7 +144,7 @@ def fit(
     scaler = torch.amp.GradScaler(device.type, enabled=optim.precision == "fp16")
     state = checkpoint.State(model=model, optimizer=optimizer, scaler=scaler)
     start, counts = state.resume(folder, fingerprint=running.fingerprint)
-    tally = Tally.of(counts, device=device)
+    tally = Tally(counts, device=device)
     log = Log.resumed(folder, step=start)
     model.train()
 
@@ -163,18 +164,87 @@ def fit(
                 lr=values["lr"],
                 weight_decay=values["weight_decay"],
                 last_layer_lr=values["last_layer_lr"],
+                backbone_lr=values["backbone_lr"],
             )
-            scalars: dict[str, Tensor] = {}
             batch = loaded.batch.to(device)
             pieces = batch.split(parts) if parts > 1 else [batch]
             with torch.autocast(device.type, dtype=dtype, enabled=dtype is not None):
                 lessons = model.teach(pieces, temperature=values["teacher_temp"])
+            sums: dict[str, Tensor] = {}
             for part, (piece, targets) in enumerate(zip(pieces, lessons, strict=True)):
-                generator = _generator(seed, step * parts + part)
+                found = model.compute_losses(
+                    piece, targets=targets, generator=_generator(seed, step * parts + part)
+                )
                 with sharding.reducing(model.learners.values(), now=part == parts - 1):
-                    with torch.autocast(device.type, dtype=dtype, enabled=dtype is not None):
-                        found = model.compute_losses(piece, targets=targets, generator=generator)
-                    for losses in ...
+                    for losses in _forward(found, device=device, dtype=dtype):
+                        total = torch.stack([loss.float() for loss in losses.values()]).sum()
+                        scaler.scale(total / parts).backward()
+                        for name, loss in losses.items():
+                            sums[name] = sums.get(name, 0) + loss.detach() / parts
+
+            scaler.unscale_(optimizer)
+            norms = clip_gradients(model.learners, max_norm=optim.clip_grad)
+            loss = torch.stack(list(sums.values())).sum()
+            bad = ~loss.isfinite()
+            if not scaler.is_enabled():  # a scaler overflows now and then on purpose
+                bad |= (
+                    ~torch.stack([sharding.whole(norm) for norm in norms.values()]).sum().isfinite()
+                )
+            tally.add(sharding.any_rank(bad), replaced=loaded.replaced)
+            _update(optimizer, scaler, skip=tally.bad)
+            optimizer.zero_grad(set_to_none=True)
+            model.update_ema(momentum=values["teacher_momentum"])
+
+            done = step + 1
+            scalars = {f"loss/{name}": value for name, value in sums.items()} | {"loss": loss}
+            scalars |= {f"grad_norm/{name}": sharding.whole(norm) for name, norm in norms.items()}
+            log.add(scalars, num_images=loaded.num_images * sharding.world_size(), waited=waited)
+            asked = stop.asked and sharding.world_size() == 1
+            if done % running.log_every == 0 or done == optim.steps:
+                asked = tally.agree(asked=stop.asked)
+                tally.check(nan_budget, step=step, lr=values["lr"])
+                log.close_row(done, values | tally.totals() | _meters(model))
+            asked = asked and done < optim.steps
+            if folder and (asked or done % running.checkpoint_every == 0 or done == optim.steps):
+                if sharding.rank() == 0:
+                    log.save(folder / NAME)
+                state.save(
+                    folder,
+                    step=done,
+                    counts=tally.counts(),
+                    fingerprint=running.fingerprint,
+                    keep=running.keep_checkpoints,
+                )
+            if asked:
+                message = f"stopped by a signal after step {done:,} of {optim.steps:,}; run again"
+                raise Checkpointed(message)
+    totals = tally.totals()
+    return Fitted(log, skipped=int(totals["skipped"]), replaced=int(totals["replaced"]))
+
+
+def _forward(
+    passes: Iterator[dict[str, Tensor]], *, device: torch.device, dtype: torch.dtype | None
+) -> Iterator[dict[str, Tensor]]:
+    """Advance every forward pass under autocast, and only the forward pass."""
+    while True:
+        with torch.autocast(device.type, dtype=dtype, enabled=dtype is not None):
+            losses = next(passes, None)
+        if losses is None:
+            return
+        yield losses
+
+
+def _update(optimizer: torch.optim.AdamW, scaler: torch.amp.GradScaler, *, skip: Tensor) -> None:
+    """Step the optimiser unless `skip`, a scalar on the device that nobody waits for."""
+    if scaler.is_enabled():  # knows by itself, from the gradients
+        scaler.step(optimizer)
+        scaler.update()
+        return
+    # What a gradient scaler would set: fused AdamW leaves weights and moments alone.
+    vars(optimizer).update(grad_scale=None, found_inf=skip.float())
+    optimizer.step()
+
+
 def _timed(
     steps: Iterator[Loaded], optim: Optim, running: Running, start: int
 ) -> Iterator[tuple[Loaded, float]]:
@@ -198,18 +268,6 @@ def _generator(seed: int, step: int) -> torch.Generator:
     return torch_keyed(seed, purpose=Purpose.MODEL, counter=counter)
 
 
-def _check_budget(in_a_row: float, budget: int, *, step: int, lr: float) -> None:
-    if in_a_row > budget:
-        knob = "optim.lr"
-        raise InputError(
-            knob,
-            expected=f"a finite loss at step {step}",
-            found=f"{int(in_a_row)} steps in a row without one, at learning rate {lr:.2g}",
-            fix="lower it, lengthen optim.warmup_steps, or use precision bf16 or fp32",
-        )
-
-
-def _diagnostics(model: Trainable) -> dict[str, float]:
-    """Numbers of the last forward pass that the model offers, e.g. its prototypes' entropy."""
-    offered = getattr(model, "diagnostics", dict)()
-    return {name: float(value) for name, value in offered.items()}
+def _meters(model: Trainable) -> dict[str, float]:
+    """The model's meters as numbers; waits for the device."""
+    return {name: float(value) for name, value in model.meters().items()}

@@ -11,7 +11,7 @@ from sauropod.train.batch import Batch
 from sauropod.train.config import Objective
 from sauropod.train.ema import update_ema
 from sauropod.train.student import student_losses
-from sauropod.train.teacher import Balance, Outputs, Targets, head_of, teach
+from sauropod.train.teacher import Balances, Outputs, Targets, teach
 
 
 class SelfDistillation(nn.Module):
@@ -41,7 +41,7 @@ class SelfDistillation(nn.Module):
         self.objective, self.max_bytes = objective, max_bytes
         self.student = student
         self.teacher = frozen(copy.deepcopy(student))
-        self.balances = make_balances(student, objective, group=group, max_bytes=max_bytes)
+        self.balances = Balances(student, objective, group=group, max_bytes=max_bytes)
         self.seen: Outputs | None = None
 
     @property
@@ -50,9 +50,9 @@ class SelfDistillation(nn.Module):
         return dict(self.student.items())
 
     @property
-    def results(self) -> Mapping[str, nn.ModuleDict]:
-        """The modules to save."""
-        return {"": self.teacher}
+    def networks(self) -> list[nn.Module]:
+        """Everything with parameters: what moves to a device and is sharded."""
+        return [*self.student.values(), *self.teacher.values()]
 
     def teach(self, batches: Sequence[Batch], *, temperature: float) -> list[Targets]:
         """Targets of the parts of a step, balanced over all of them."""
@@ -60,7 +60,7 @@ class SelfDistillation(nn.Module):
             self.teacher,
             batches,
             temperature=temperature,
-            balances=(self.balances[0], self.balances[1]),
+            balances=self.balances,
             patches="masked" if self.objective.ibot_weight else "none",
         )
         return targets
@@ -83,6 +83,10 @@ class SelfDistillation(nn.Module):
         """Move the teacher towards the student."""
         update_ema(self.teacher, source=self.student, momentum=momentum)
 
+    def meters(self) -> dict[str, Tensor]:
+        """Collapse meters of what the teacher said last."""
+        return {}
+
     def train(self, mode: bool = True) -> "SelfDistillation":
         """Set the student's mode; the teacher always evaluates."""
         super().train(mode)
@@ -93,22 +97,3 @@ class SelfDistillation(nn.Module):
 def frozen(modules: nn.ModuleDict) -> nn.ModuleDict:
     """The same modules, without gradients and in evaluation mode."""
     return modules.requires_grad_(requires_grad=False).eval()
-
-
-def make_balances(
-    modules: nn.ModuleDict,
-    objective: Objective,
-    *,
-    group: dist.ProcessGroup | None,
-    max_bytes: int,
-) -> nn.ModuleList:
-    """Balances of the DINO scores and of the iBOT scores."""
-    return nn.ModuleList(
-        Balance(
-            objective.centering,
-            num_prototypes=head_of(modules, kind).num_prototypes,
-            group=group,
-            max_bytes=max_bytes,
-        )
-        for kind in ("dino", "ibot")
-    )

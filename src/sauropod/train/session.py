@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,15 +15,17 @@ from torch import nn
 from sauropod import io
 from sauropod.errors import InputError
 from sauropod.models.head import build_heads
-from sauropod.models.vit import VisionTransformer, build_vit
+from sauropod.models.vit import build_vit
 from sauropod.models.weights import save_backbone, save_heads
 from sauropod.train import sharding
 from sauropod.train.config import Adapt, Backbone, Distill, Heads, Pretrain, Speed
 from sauropod.train.data import Rows, Samples, read_manifest
+from sauropod.train.distillation import Distillation
 from sauropod.train.fit import DTYPES, Fitted, Running, fit
 from sauropod.train.multicrop import MultiCrop
 from sauropod.train.recipe import schedules
 from sauropod.train.self_distillation import SelfDistillation
+from sauropod.train.teacher import backbone_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +46,11 @@ class Session:
         """Where this rank computes."""
         return sharding.pick_device(self.speed.device, self.place)
 
+    @property
+    def max_bytes(self) -> int:
+        """Scores of prototypes to hold at once."""
+        return self.speed.scores_mib << 20
+
     @cached_property
     def rows(self) -> Rows:
         """The training set; checked on first use."""
@@ -62,7 +69,9 @@ class Session:
         text = json.dumps([self.stage, dataclasses.asdict(self.knobs), inputs], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
-    def train(self, model: SelfDistillation, *, patch_size: int, checkpoints: Path) -> Fitted:
+    def train(
+        self, model: SelfDistillation | Distillation, *, patch_size: int, checkpoints: Path
+    ) -> Fitted:
         """Train the model on the manifest; all ranks call it, inside `started`.
 
         Raises:
@@ -82,9 +91,9 @@ class Session:
             world_size=place.world_size,
         )
         device, run = self.device, self.fingerprint()
-        model.to(device)
-        networks = [net for part in _parts(model) for net in part.values()]
-        sharding.shard(networks, dtype=DTYPES[knobs.optim.precision])
+        for module in (model, *model.networks):
+            module.to(device)
+        sharding.shard(model.networks, dtype=DTYPES[knobs.optim.precision])
         return fit(
             model,
             load=load,
@@ -98,6 +107,8 @@ class Session:
                 checkpoint_every=speed.checkpoint_every,
                 log_every=speed.log_every,
                 num_workers=speed.num_workers,
+                accumulate=speed.accumulate,
+                keep_checkpoints=speed.keep_checkpoints,
                 fingerprint=run,
                 label=self.stage,
             ),
@@ -105,35 +116,35 @@ class Session:
 
     def save(
         self,
-        model: SelfDistillation,
+        result: nn.ModuleDict,
         fitted: Fitted,
         *,
         backbone: tuple[Path, Backbone],
         heads: tuple[Path, Heads],
-        log: Path,
     ) -> None:
-        """Write the average's weights, the log, and a JSON file beside the backbone.
+        """Write a result's weights, and a JSON file of facts beside the backbone.
 
         Every rank calls it; rank 0 writes.
 
         Args:
-            model: Trained.
+            result: The moving average: backbone and heads.
             fitted: What `train` returned.
             backbone: File to write and the architecture.
             heads: File to write and their shape.
-            log: Parquet file to write.
         """
-        result = _whole(model.result, backbone=backbone[1], heads=heads[1])
+        whole = _whole(result, backbone=backbone[1], heads=heads[1])
         if sharding.rank():
             return
         stamp = io.stamp(self.stage, knobs=self.knobs, inputs=[self.manifest, *self.weights])
         facts = self._facts(fitted, backbone=backbone[1], heads=heads[1], stamp=stamp)
-        vit = result["backbone"]
-        assert isinstance(vit, VisionTransformer)
-        save_heads(heads[0], result, knobs=heads[1], stamp=stamp)
-        fitted.log.save(log)
+        save_heads(heads[0], whole, knobs=heads[1], stamp=stamp)
         io.write_json(facts, backbone[0].with_suffix(".json"))
-        save_backbone(backbone[0], vit, knobs=backbone[1], stamp=stamp)
+        save_backbone(backbone[0], backbone_of(whole), knobs=backbone[1], stamp=stamp)
+
+    def save_log(self, fitted: Fitted, path: Path) -> None:
+        """Write the training log (Parquet); rank 0 does."""
+        if sharding.rank() == 0:
+            fitted.log.save(path)
 
     def _facts(
         self, fitted: Fitted, *, backbone: Backbone, heads: Heads, stamp: Mapping[str, str]
@@ -153,6 +164,43 @@ class Session:
         }
 
 
+def students_of(knobs: Distill) -> dict[str, Backbone]:
+    """Architecture of every student, by name.
+
+    Raises:
+        InputError: Students and dimensions of their own do not go together.
+    """
+    shared = knobs.backbone
+    if len(knobs.students) > 1 and (shared.embed_dim or shared.depth or shared.num_heads):
+        knob = "distill.students"
+        raise InputError(
+            knob,
+            expected="one student when backbone.embed_dim, depth or num_heads is given",
+            found=f"{len(knobs.students)}",
+            fix="drop the dimensions or train the students one by one",
+        )
+    names = knobs.students or (shared.arch,)
+    return {name: dataclasses.replace(shared, arch=name) for name in names}
+
+
+def check_one_each(
+    students: Mapping[str, Backbone], *, out: Sequence[Path], heads: Sequence[Path]
+) -> None:
+    """Refuse another number of files than students.
+
+    Raises:
+        InputError: The numbers differ.
+    """
+    for flag, paths in (("--out", out), ("--heads", heads)):
+        if len(paths) != len(students):
+            raise InputError(
+                flag,
+                expected=f"one file for each of {', '.join(students)}",
+                found=str(len(paths)),
+                fix="name the files in the order of the students",
+            )
+
+
 def check_same_patches(path: Path, *, teacher: Backbone, student: Backbone) -> None:
     """Refuse to distil between different patch grids: iBOT compares patch with patch.
 
@@ -166,10 +214,6 @@ def check_same_patches(path: Path, *, teacher: Backbone, student: Backbone) -> N
             found=str(teacher.patch_size),
             fix=f"set backbone.patch_size to {teacher.patch_size}",
         )
-
-
-def _parts(model: SelfDistillation) -> list[nn.ModuleDict]:
-    return [model.student, model.teacher, *([model.average] if model.is_distillation else [])]
 
 
 def _whole(modules: nn.ModuleDict, *, backbone: Backbone, heads: Heads) -> nn.ModuleDict:

@@ -4,7 +4,6 @@ Shapes: M rows (class tokens or masked patches) of a step on this rank, in one o
 prototypes. Everything is fp32, autocast or not, and nothing carries a gradient.
 """
 
-import math
 from collections.abc import Sequence
 
 import torch

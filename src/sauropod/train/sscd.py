@@ -9,7 +9,7 @@ Shapes: B images of a step, 2 * B copies, S side of a copy, D descriptor width.
 import dataclasses
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -59,25 +59,34 @@ class SscdTraining(nn.Module):
     def __init__(self, network: Sscd, *, temperature: float, entropy_weight: float) -> None:
         """Keep the network that learns and the losses' knobs."""
         super().__init__()
-        self.student = nn.ModuleDict({"sscd": network})
+        self.network = network
         self.temperature = temperature
         self.entropy_weight = entropy_weight
 
+    @property
+    def learners(self) -> Mapping[str, nn.Module]:
+        """The network."""
+        return {"sscd": self.network}
+
+    def teach(self, batches: Sequence[Copies], *, temperature: float) -> Sequence[None]:
+        """Nobody teaches: copies of one image are each other's targets."""
+        return [None] * len(batches)
+
     def compute_losses(
-        self,
-        batch: Copies,
-        *,
-        teacher_temp: float,
-        generator: torch.Generator,
-    ) -> dict[str, Tensor]:
+        self, batch: Copies, *, targets: None, generator: torch.Generator
+    ) -> Iterator[dict[str, Tensor]]:
         """Weighted losses `info_nce` and `entropy` of one step."""
-        found = self.student["sscd"](normalise(batch.pixels))
+        found = self.network(normalise(batch.pixels))
         match = info_nce(found, sources=batch.sources, temperature=self.temperature)
         spread = entropy_loss(found, sources=batch.sources)
-        return {"info_nce": match, "entropy": self.entropy_weight * spread}
+        yield {"info_nce": match, "entropy": self.entropy_weight * spread}
 
     def update_ema(self, *, momentum: float) -> None:
         """Nothing to average."""
+
+    def meters(self) -> Mapping[str, Tensor]:
+        """None."""
+        return {}
 
 
 class CopyPairs:
@@ -183,8 +192,7 @@ def train(
         seed=knobs.seed,
         running=running,
     )
-    network = model.student["sscd"].eval()
-    assert isinstance(network, Sscd)
+    network = model.network.eval()
     if knobs.whiten:
         outputs = _outputs(network, samples, knobs=knobs, device=running.device)
         whiten(network, outputs, shrinkage=knobs.shrinkage)

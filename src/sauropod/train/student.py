@@ -1,4 +1,4 @@
-"""What a student loses on a part of a step: the four losses of DINOv2 (arXiv 2304.07193, section 4).
+"""What a student loses on a part of a step: the losses of DINOv2 (arXiv 2304.07193, section 4).
 
 Shapes: B images of the part, L local crops per image, N patches of a global crop, D width, K
 prototypes. Crops are crop-major (see `batch`).

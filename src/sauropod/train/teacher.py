@@ -16,6 +16,7 @@ from sauropod.models.head import Head, Scores
 from sauropod.models.vit import VisionTransformer
 from sauropod.train.assignments import Assignments
 from sauropod.train.batch import Batch
+from sauropod.train.config import Objective
 from sauropod.train.sinkhorn import Center, sinkhorn_knopp
 
 
@@ -68,13 +69,39 @@ class Balance(nn.Module):
         )
 
 
+class Balances(nn.Module):
+    """The balance of every loss's head."""
+
+    def __init__(
+        self,
+        teacher: nn.ModuleDict,
+        objective: Objective,
+        *,
+        group: dist.ProcessGroup | None,
+        max_bytes: int,
+    ) -> None:
+        """Make both; see `Balance`."""
+        super().__init__()
+
+        def balance(kind: Literal["dino", "ibot"]) -> Balance:
+            num_prototypes = head_of(teacher, kind).num_prototypes
+            return Balance(
+                objective.centering,
+                num_prototypes=num_prototypes,
+                group=group,
+                max_bytes=max_bytes,
+            )
+
+        self.dino, self.ibot = balance("dino"), balance("ibot")
+
+
 @torch.no_grad()
 def teach(
     teacher: nn.ModuleDict,
     batches: Sequence[Batch],
     *,
     temperature: float,
-    balances: tuple[Balance, Balance],
+    balances: Balances,
     patches: Literal["masked", "all", "none"],
 ) -> tuple[list[Targets], Outputs]:
     """Run the teacher on the unmasked global crops of every part and balance all its scores.
@@ -94,8 +121,8 @@ def teach(
         kept.append(features.patch_tokens.flatten(0, 1).index_select(0, where[0]))
         found.append(where)
     cls_scores, patch_scores = score(teacher, torch.cat(cls), torch.cat(kept))
-    cls_bias = balances[0](cls_scores, temperature=temperature)
-    patch_bias = balances[1](patch_scores, temperature=temperature)
+    cls_bias = balances.dino(cls_scores, temperature=temperature)
+    patch_bias = balances.ibot(patch_scores, temperature=temperature)
     targets = [
         Targets(
             Assignments(ours, cls_bias, temperature),

@@ -64,3 +64,10 @@ def test_one_image_has_no_neighbour() -> None:
     assert loss.item() == 0
     assert x.grad is not None
     assert torch.isfinite(x.grad).all()
+
+
+def test_groups_keep_to_themselves() -> None:
+    x = torch.randn(12, 4, generator=torch.Generator().manual_seed(0))
+    expected = torch.stack([koleo_loss(group) for group in x.split(4)]).mean()
+    torch.testing.assert_close(koleo_loss(x, group_size=4), expected)
+    torch.testing.assert_close(koleo_loss(x, group_size=12), koleo_loss(x))

@@ -15,7 +15,8 @@ from sauropod.models.vit import VisionTransformer, build_vit
 from sauropod.train.batch import Batch
 from sauropod.train.config import Backbone, Heads, Objective
 from sauropod.train.params import clip_gradients, param_groups, set_hyperparameters
-from sauropod.train.self_distillation import SelfDistillation, make_student
+from sauropod.train.self_distillation import SelfDistillation
+from sauropod.train.student import make_student
 
 Golden = Callable[[str], dict[str, Tensor]]
 STEP = "step_sinkhorn_separate"
@@ -50,6 +51,19 @@ def batch_of(golden: Golden) -> Batch:
     )
 
 
+def losses_of(
+    model: SelfDistillation,
+    batch: Batch,
+    *,
+    temp: float = 0.05,
+    generator: torch.Generator | None = None,
+) -> dict[str, Tensor]:
+    """All losses of a step in one part."""
+    (targets,) = model.teach([batch], temperature=temp)
+    (losses,) = model.compute_losses(batch, targets=targets, generator=generator)
+    return losses
+
+
 def golden_model(g: dict[str, Tensor]) -> SelfDistillation:
     model = SelfDistillation(student_of(), objective=Objective()).train()
     for name in ("student", "teacher"):
@@ -67,7 +81,7 @@ def test_a_whole_step_matches_the_reference(golden: Golden, golden_folder: Path)
         "hparams/lr_wd_lastlayerlr_momentum_teachertemp_clip_layerdecay_patchmult"
     ].tolist()
 
-    losses = model.compute_losses(batch, teacher_temp=temp)
+    losses = losses_of(model, batch, temp=temp)
     # The reference displays half of what enters the total for KoLeo and iBOT.
     for name, key, factor in (
         ("dino_local", "dino_local_crops_loss", 1),
@@ -125,26 +139,40 @@ def check_weights_after(model: SelfDistillation, g: dict[str, Tensor]) -> None:
     assert compared == 26
 
 
-def plain_losses(model: SelfDistillation, batch: Batch, *, temp: float) -> dict[str, Tensor]:
+def multiplied(head: nn.Module, x: Tensor) -> Tensor:
+    """(M, K) scores."""
+    scores = head(x)
+    return scores.features @ scores.prototypes.t()
+
+
+def plain_losses(
+    student: nn.ModuleDict,
+    teacher: nn.ModuleDict,
+    batch: Batch,
+    *,
+    centering: str,
+    masked: bool,
+    temp: float = 0.05,
+) -> dict[str, Tensor]:
     """The method said again crop by crop: no packing, no sums pulled out, textbook targets."""
-    student, teacher = model.student, model.teacher
     ibot = "ibot_head" if "ibot_head" in student else "dino_head"
     views, masks = batch.global_crops.chunk(2), batch.masks.chunk(2)
     locals_ = batch.local_crops.split(4) if len(batch.local_crops) else ()
     with torch.no_grad():
         seen = [teacher["backbone"].forward_features([view])[0] for view in views]
-        scores = torch.cat([teacher["dino_head"](f.cls_token) for f in seen])
-        cls_targets = textbook_targets(model, scores, temp).chunk(2)
+        scores = torch.cat([multiplied(teacher["dino_head"], f.cls_token) for f in seen])
+        cls_targets = textbook_targets(centering, scores, temp).chunk(2)
         patches = torch.cat([f.patch_tokens for f in seen]).flatten(0, 1)
-        hidden = torch.ones_like(batch.masks) if model.is_distillation else batch.masks
-        patch_targets = textbook_targets(model, teacher[ibot](patches[hidden.flatten()]), temp)
-    masks_seen = (None, None) if model.is_distillation else masks
+        hidden = batch.masks if masked else torch.ones_like(batch.masks)
+        scores = multiplied(teacher[ibot], patches[hidden.flatten()])
+        patch_targets = textbook_targets(centering, scores, temp)
+    masks_seen = masks if masked else (None, None)
     own = [
         student["backbone"].forward_features([view], masks=[mask])[0]
         for view, mask in zip(views, masks_seen, strict=True)
     ]
-    cls = [student["dino_head"](f.cls_token) / 0.1 for f in own]
-    local = [student["dino_head"](student["backbone"](crop)) / 0.1 for crop in locals_]
+    cls = [multiplied(student["dino_head"], f.cls_token) / 0.1 for f in own]
+    local = [multiplied(student["dino_head"], student["backbone"](crop)) / 0.1 for crop in locals_]
     pairs = 2 + 2 * len(local)
     crossed = zip(cls, reversed(cls_targets), strict=True)
     own_patches = torch.cat([f.patch_tokens for f in own])
@@ -153,7 +181,7 @@ def plain_losses(model: SelfDistillation, batch: Batch, *, temp: float) -> dict[
         count = int(mask.sum())
         if count:
             targets = patch_targets[start : start + count]
-            per_crop.append(F.cross_entropy(student[ibot](tokens[mask]) / 0.1, targets))
+            per_crop.append(F.cross_entropy(multiplied(student[ibot], tokens[mask]) / 0.1, targets))
             start += count
     losses = {
         "dino_global": sum(F.cross_entropy(s, t) for s, t in crossed) / pairs,
@@ -166,8 +194,8 @@ def plain_losses(model: SelfDistillation, batch: Batch, *, temp: float) -> dict[
     return losses
 
 
-def textbook_targets(model: SelfDistillation, scores: Tensor, temp: float) -> Tensor:
-    if model.objective.centering == "softmax":
+def textbook_targets(centering: str, scores: Tensor, temp: float) -> Tensor:
+    if centering == "softmax":
         return torch.softmax(scores / temp, dim=-1)  # the centre is still zero
     q = torch.exp(scores / temp).t()
     for _ in range(3):
@@ -185,23 +213,32 @@ def plain_koleo(x: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("centering", ["sinkhorn_knopp", "softmax"])
 @pytest.mark.parametrize("heads", [HEADS, SHARED], ids=["separate", "shared"])
-@pytest.mark.parametrize("teacher", ["average", "frozen"])
 @pytest.mark.parametrize("num_local", [3, 0])
 def test_every_variant_agrees_with_the_plain_method(
-    golden: Golden, centering: str, heads: Heads, teacher: str, num_local: int
+    golden: Golden, centering: str, heads: Heads, num_local: int
 ) -> None:
     batch = batch_of(golden)
     batch = dataclasses.replace(batch, local_crops=batch.local_crops[: 4 * num_local])
     objective = Objective(centering=centering)  # type: ignore[arg-type]
-    frozen = student_of(heads, seed=7) if teacher == "frozen" else None
-    model = SelfDistillation(student_of(heads), objective=objective, teacher=frozen).train()
-    if teacher == "average":
-        model.teacher.load_state_dict(student_of(heads, seed=7).state_dict())
-    expected = plain_losses(model, batch, temp=0.05)
-    found = model.compute_losses(batch, teacher_temp=0.05)
+    model = SelfDistillation(student_of(heads), objective=objective, max_bytes=4096).train()
+    model.teacher.load_state_dict(student_of(heads, seed=7).state_dict())
+    expected = plain_losses(model.student, model.teacher, batch, centering=centering, masked=True)
+    found = losses_of(model, batch)
     assert found.keys() == expected.keys()
     for name, value in expected.items():
         torch.testing.assert_close(found[name], value, atol=2e-5, rtol=2e-5, msg=name)
+    gradients = [
+        torch.autograd.grad(
+            torch.stack(list(losses.values())).sum(),
+            list(model.student.parameters()),
+            allow_unused=True,
+        )
+        for losses in (found, expected)
+    ]
+    for ours, theirs in zip(*gradients, strict=True):
+        assert (ours is None) == (theirs is None)
+        if ours is not None and theirs is not None:
+            torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
 
 
 def test_weights_scale_their_losses(golden: Golden) -> None:
@@ -209,10 +246,31 @@ def test_weights_scale_their_losses(golden: Golden) -> None:
     ones = SelfDistillation(student_of(), objective=Objective(koleo_weight=1.0))
     objective = Objective(dino_weight=2.0, ibot_weight=3.0, koleo_weight=0.0)
     weighted = SelfDistillation(student_of(), objective=objective)
-    a, b = (m.compute_losses(batch, teacher_temp=0.05) for m in (ones, weighted))
-    factors = {"dino_local": 2.0, "dino_global": 2.0, "ibot": 3.0, "koleo": 0.0}
-    for name, factor in factors.items():
+    a, b = losses_of(ones, batch), losses_of(weighted, batch)
+    assert "koleo" not in b  # nor is it computed
+    for name, factor in {"dino_local": 2.0, "dino_global": 2.0, "ibot": 3.0}.items():
         torch.testing.assert_close(b[name], factor * a[name])
+    dino = SelfDistillation(student_of(), objective=Objective(ibot_weight=0.0))
+    assert losses_of(dino, batch).keys() == {"dino_local", "dino_global", "koleo"}
+
+
+@pytest.mark.parametrize("centering", ["sinkhorn_knopp", "softmax"])
+def test_parts_add_up_to_the_whole_step(golden: Golden, centering: str) -> None:
+    """Gradient accumulation: targets are balanced over all parts, neighbours are grouped."""
+    objective = Objective(centering=centering, group_size=2)  # type: ignore[arg-type]
+    batch = batch_of(golden)
+    gradients, centers = [], []
+    for num_parts in (1, 2):
+        model = SelfDistillation(student_of(), objective=objective).train()
+        pieces = batch.split(num_parts)
+        for piece, targets in zip(pieces, model.teach(pieces, temperature=0.05), strict=True):
+            for losses in model.compute_losses(piece, targets=targets):
+                (torch.stack(list(losses.values())).sum() / num_parts).backward()
+        gradients.append([p.grad for p in model.student.parameters()])
+        centers.append(list(model.balances.buffers()))
+    for whole, parts in zip(*gradients, strict=True):
+        torch.testing.assert_close(parts, whole, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(*centers)
 
 
 def test_only_the_student_learns_and_the_teacher_never_trains(golden: Golden) -> None:
@@ -224,7 +282,7 @@ def test_only_the_student_learns_and_the_teacher_never_trains(golden: Golden) ->
 
     def losses(seed: int) -> dict[str, Tensor]:
         generator = torch.Generator().manual_seed(seed)
-        return model.compute_losses(batch_of(golden), teacher_temp=0.05, generator=generator)
+        return losses_of(model, batch_of(golden), generator=generator)
 
     first, again, other = losses(0), losses(0), losses(1)
     for name, value in first.items():
@@ -233,51 +291,21 @@ def test_only_the_student_learns_and_the_teacher_never_trains(golden: Golden) ->
     torch.stack(list(first.values())).sum().backward()
     assert all(p.grad is None for p in model.teacher.parameters())
     assert all(p.grad is not None for p in model.student.parameters())
-    assert model.result is model.teacher
 
 
 def parameter_pairs(model: SelfDistillation) -> list[tuple[Tensor, Tensor]]:
     return list(zip(model.student.parameters(), model.teacher.parameters(), strict=True))
 
 
-def test_distillation_keeps_the_teacher_and_averages_the_student(golden: Golden) -> None:
-    wide = dataclasses.replace(KNOBS, embed_dim=48, depth=3)
-    teacher = make_student(build_vit(wide), build_heads(HEADS, embed_dim=48))
-    before = [p.clone() for p in teacher.parameters()]
-    students = [
-        SelfDistillation(student_of(seed=s), objective=Objective(), teacher=teacher).train()
-        for s in range(2)
-    ]
-    batch = batch_of(golden)
-    targets = students[0].teacher_targets(batch, teacher_temp=0.05)
-    assert targets.patches.shape == (8 * 25, 48)
-    for student in students:  # one teacher pass serves both
-        shared = student.compute_losses(batch, teacher_temp=0.05, targets=targets)
-        own = student.compute_losses(batch, teacher_temp=0.05)
-        for name, value in own.items():
-            assert torch.equal(value, shared[name])
-    model = students[0]
-    with torch.no_grad():
-        for parameter in model.student.parameters():
-            parameter.add_(1.0)
-    model.update_ema(momentum=0.75)
-    assert model.result is model.average
-    for a, s in zip(model.average.parameters(), model.student.parameters(), strict=True):
-        torch.testing.assert_close(s - a, torch.full_like(a, 0.75))
-    for a, b in zip(before, teacher.parameters(), strict=True):
-        assert torch.equal(a, b)
-    fewer = dataclasses.replace(HEADS, num_prototypes=63)
-    with pytest.raises(AssertionError, match="dino_head: student and teacher differ"):
-        SelfDistillation(student_of(fewer), objective=Objective(), teacher=teacher)
-
-
 def test_centers_move_and_are_saved(golden: Golden) -> None:
     model = SelfDistillation(student_of(), objective=Objective(centering="softmax"))
-    assert not model.dino_center.center.any()
-    model.compute_losses(batch_of(golden), teacher_temp=0.05)
-    assert model.dino_center.center.any()
-    assert model.ibot_center.center.shape == (1, 48)
-    assert {"dino_center.center", "ibot_center.center"} <= model.state_dict().keys()
+    names = {"balances.dino.center.center", "balances.ibot.center.center"}
+    before = {name: model.state_dict()[name].clone() for name in names}
+    losses_of(model, batch_of(golden))
+    after = model.state_dict()
+    assert not any(value.any() for value in before.values())
+    assert all(after[name].any() for name in names)
+    assert after["balances.ibot.center.center"].shape == (1, 48)
 
 
 def test_a_batch_without_masks_trains_on(golden: Golden) -> None:
@@ -288,7 +316,7 @@ def test_a_batch_without_masks_trains_on(golden: Golden) -> None:
         masks=torch.zeros_like(g["masks"]),
         image_ids=torch.arange(4),
     )
-    losses = golden_model(g).compute_losses(batch, teacher_temp=0.05)
+    losses = losses_of(golden_model(g), batch)
     assert losses["ibot"].item() == 0
     assert all(torch.isfinite(value) for value in losses.values())
 
@@ -297,9 +325,9 @@ def test_bf16_autocast_stays_close(golden: Golden) -> None:
     g = golden(STEP)
     batch = batch_of(golden)
     exact, half = golden_model(g), golden_model(g)
-    losses = exact.compute_losses(batch, teacher_temp=0.05)
+    losses = losses_of(exact, batch)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        rounded = half.compute_losses(batch, teacher_temp=0.05)
+        rounded = losses_of(half, batch)
     for model, values in ((exact, losses), (half, rounded)):
         torch.stack(list(values.values())).sum().backward()
         assert all(value.dtype == torch.float32 for value in values.values())

@@ -11,9 +11,30 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from sauropod.models.head import Scores
+from sauropod.train.assignments import Assignments
 from sauropod.train.sinkhorn import Center, sinkhorn_knopp
 
 Golden = Callable[[str], dict[str, Tensor]]
+
+
+def scores_of(logits: Tensor) -> Scores:
+    """Scores whose product is `logits`."""
+    return Scores(logits, torch.eye(logits.shape[1], dtype=logits.dtype))
+
+
+def balanced(logits: Tensor, *, temperature: float, **how: object) -> Tensor:
+    """The whole matrix of targets."""
+    scores = scores_of(logits)
+    bias = sinkhorn_knopp(scores, temperature=temperature, **how)
+    return Assignments(scores, bias, temperature).probabilities()
+
+
+def centred(center: Center, logits: Tensor, *, temperature: float, **how: object) -> Tensor:
+    """The whole matrix of targets; moves the centre."""
+    scores = scores_of(logits)
+    bias = center(scores, temperature=temperature, **how)
+    return Assignments(scores, bias, temperature).probabilities()
 
 
 def textbook(logits: Tensor, temperature: float, iterations: int = 3) -> Tensor:
@@ -30,10 +51,10 @@ def textbook(logits: Tensor, temperature: float, iterations: int = 3) -> Tensor:
 def test_matches_the_reference(golden: Golden) -> None:
     g = golden("losses")
     for temperature in (0.04, 0.07):
-        found = sinkhorn_knopp(g["dino/teacher_logits"], temperature=temperature)
+        found = balanced(g["dino/teacher_logits"], temperature=temperature)
         expected = g[f"dino/sinkhorn_t{temperature}"]
         torch.testing.assert_close(found, expected, atol=2e-5, rtol=0)
-    found = sinkhorn_knopp(g["ibot/teacher_logits"], temperature=0.07)
+    found = balanced(g["ibot/teacher_logits"], temperature=0.07)
     torch.testing.assert_close(found, g["ibot/sinkhorn_t0.07"], atol=2e-5, rtol=0)
 
 
@@ -41,7 +62,7 @@ def test_by_hand() -> None:
     # exp -> [[1, 3], [1, 1]]. Prototype sums 2, 4 -> [[1/2, 3/4], [1/2, 1/4]] (times 1/2);
     # row sums 5/4, 3/4 -> [[2/5, 3/5], [2/3, 1/3]].
     logits = torch.tensor([[1.0, 3.0], [1.0, 1.0]]).log()
-    found = sinkhorn_knopp(logits, temperature=1.0, num_iterations=1)
+    found = balanced(logits, temperature=1.0, num_iterations=1)
     torch.testing.assert_close(found, torch.tensor([[2 / 5, 3 / 5], [2 / 3, 1 / 3]]))
 
 
@@ -51,20 +72,21 @@ def test_by_hand() -> None:
     prototypes=st.integers(1, 9),
     spread=st.floats(0.01, 3),
     seed=st.integers(0, 99),
+    at_once=st.integers(0, 3),
 )
 def test_rows_sum_to_one_and_agree_with_the_textbook(
-    rows: int, prototypes: int, spread: float, seed: int
+    rows: int, prototypes: int, spread: float, seed: int, at_once: int
 ) -> None:
     generator = torch.Generator().manual_seed(seed)
     logits = spread * torch.randn(rows, prototypes, generator=generator)
-    found = sinkhorn_knopp(logits, temperature=0.5)
+    found = balanced(logits, temperature=0.5, max_bytes=4 * at_once * prototypes)
     torch.testing.assert_close(found.sum(dim=1), torch.ones(rows))
     torch.testing.assert_close(found, textbook(logits, 0.5), atol=1e-5, rtol=1e-4)
 
 
 def test_many_iterations_use_prototypes_equally() -> None:
     logits = torch.randn(12, 4, generator=torch.Generator().manual_seed(0))
-    found = sinkhorn_knopp(logits, temperature=0.5, num_iterations=50)
+    found = balanced(logits, temperature=0.5, num_iterations=50)
     torch.testing.assert_close(found.sum(dim=0), torch.full((4,), 3.0))
 
 
@@ -72,7 +94,7 @@ def test_many_iterations_use_prototypes_equally() -> None:
 def test_huge_logits_stay_finite(shift: float) -> None:
     logits = 30 * torch.randn(6, 5, generator=torch.Generator().manual_seed(0)) + shift
     logits[2] -= 200  # a row far below the others does not vanish
-    found = sinkhorn_knopp(logits, temperature=0.04)
+    found = balanced(logits, temperature=0.04)
     assert torch.isfinite(found).all()
     torch.testing.assert_close(found.sum(dim=1), torch.ones(6))
 
@@ -80,21 +102,21 @@ def test_huge_logits_stay_finite(shift: float) -> None:
 def test_autocast_and_half_precision_inputs_change_nothing() -> None:
     logits = torch.randn(6, 5, generator=torch.Generator().manual_seed(0)).bfloat16()
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        found = sinkhorn_knopp(logits, temperature=0.1)
-    assert torch.equal(found, sinkhorn_knopp(logits.float(), temperature=0.1))
-    assert sinkhorn_knopp(logits[:0], temperature=0.1).shape == (0, 5)
+        found = sinkhorn_knopp(scores_of(logits), temperature=0.1)
+    torch.testing.assert_close(found, sinkhorn_knopp(scores_of(logits.float()), temperature=0.1))
+    assert balanced(logits[:0], temperature=0.1).shape == (0, 5)
 
 
 def test_centering_matches_the_reference(golden: Golden) -> None:
     g = golden("losses")
     center = Center(64)
     for i in range(3):
-        found = center(g[f"dino/center/logits{i}"], temperature=0.05)
+        found = centred(center, g[f"dino/center/logits{i}"], temperature=0.05)
         torch.testing.assert_close(found, g[f"dino/center/probs{i}_t0.05"], atol=2e-5, rtol=0)
     torch.testing.assert_close(center.center, g["dino/center/final_center"], atol=2e-5, rtol=0)
     center = Center(64)
     for i in range(2):
-        found = center(g["ibot/teacher_logits"], temperature=0.07)
+        found = centred(center, g["ibot/teacher_logits"], temperature=0.07)
         torch.testing.assert_close(found, g[f"ibot/center/probs{i}_t0.07"], atol=2e-5, rtol=0)
         if i == 0:
             expected = g["ibot/center/center_after1"][0]
@@ -103,9 +125,9 @@ def test_centering_matches_the_reference(golden: Golden) -> None:
 
 def test_a_step_without_rows_leaves_the_center() -> None:
     center = Center(3)
-    center(torch.ones(2, 3), temperature=1.0)
+    centred(center, torch.ones(2, 3), temperature=1.0)
     before = center.center.clone()
-    assert center(torch.zeros(0, 3), temperature=1.0).shape == (0, 3)
+    assert centred(center, torch.zeros(0, 3), temperature=1.0).shape == (0, 3)
     assert torch.equal(center.center, before)
 
 
@@ -120,10 +142,10 @@ def _rank(rank: int, folder: str) -> None:
         group = dist.group.WORLD
         center = Center(logits.shape[1])
         parts = {
-            "sinkhorn": sinkhorn_knopp(mine, temperature=0.07, group=group),
+            "sinkhorn": balanced(mine, temperature=0.07, group=group),
             # All rows on one rank, none on the other: iBOT may have such steps.
-            "uneven": sinkhorn_knopp(logits[: 8 * rank], temperature=0.07, group=group),
-            "probs": center(mine, temperature=0.07, group=group),
+            "uneven": balanced(logits[: 8 * rank], temperature=0.07, group=group),
+            "probs": centred(center, mine, temperature=0.07, group=group),
             "center": center.center,
         }
         torch.save(parts, f"{folder}/{rank}.pt")
@@ -136,12 +158,12 @@ def test_two_ranks_are_one_process(golden: Golden, tmp_path: Path) -> None:
     torch.save(logits, tmp_path / "logits.pt")
     mp.spawn(_rank, args=(str(tmp_path),), nprocs=2)
     first, second = (torch.load(tmp_path / f"{rank}.pt") for rank in range(2))
-    alone = sinkhorn_knopp(logits, temperature=0.07)
+    alone = balanced(logits, temperature=0.07)
     torch.testing.assert_close(torch.cat([first["sinkhorn"], second["sinkhorn"]]), alone)
     assert first["uneven"].shape == (0, 64)
     torch.testing.assert_close(second["uneven"], alone)
     center = Center(64)
-    probs = center(logits, temperature=0.07)
+    probs = centred(center, logits, temperature=0.07)
     torch.testing.assert_close(torch.cat([first["probs"], second["probs"]]), probs)
     for part in (first, second):
         torch.testing.assert_close(part["center"], center.center)
