@@ -148,10 +148,13 @@ def test_log_has_a_row_per_step_and_finite_losses(trained: Trained, stage: str) 
     log = pl.read_parquet(trained.file(stage, "log.parquet"))
     assert log["step"].to_list() == [1, 2, 3]
     losses = log.select(pl.col("^loss/.*$"))
-    assert losses.columns == ["loss/dino_local", "loss/dino_global", "loss/ibot", "loss/koleo"]
+    whose = "vit_small/" if stage == "distill" else ""
+    names = ("dino_local", "dino_global", "ibot", "koleo")
+    assert losses.columns == [f"loss/{whose}{name}" for name in names]
     assert np.isfinite(losses.to_numpy()).all()
     norms = log.select(pl.col("^grad_norm/.*$")).columns
-    assert norms == ["grad_norm/backbone", "grad_norm/dino_head", "grad_norm/ibot_head"]
+    parts = ("backbone", "dino_head", "ibot_head")
+    assert norms == [f"grad_norm/{whose}{part}" for part in parts]
 
 
 @pytest.mark.parametrize("stage", ["pretrain", "adapt", "distill"])
@@ -222,14 +225,31 @@ def test_distill_refuses_another_patch_size(trained: Trained, tmp_path: Path) ->
             manifest=trained.manifest,
             teacher=trained.file("adapt", "backbone.safetensors"),
             teacher_heads=trained.file("adapt", "heads.safetensors"),
-            out=tmp_path / "backbone.safetensors",
-            heads=tmp_path / "heads.safetensors",
+            out=(tmp_path / "backbone.safetensors",),
+            heads=(tmp_path / "heads.safetensors",),
             log=tmp_path / "log.parquet",
             checkpoints=tmp_path / "checkpoints",
             knobs=Distill(backbone=dataclasses.replace(BACKBONE, patch_size=8)),
             speed=SPEED,
         )
     assert list(tmp_path.iterdir()) == []
+
+
+def test_distill_wants_a_file_for_every_student(trained: Trained, tmp_path: Path) -> None:
+    with pytest.raises(
+        InputError, match=r"--out: expected .* each of vit_small, vit_base"
+    ):
+        distill.main(
+            manifest=trained.manifest,
+            teacher=trained.file("adapt", "backbone.safetensors"),
+            teacher_heads=trained.file("adapt", "heads.safetensors"),
+            out=(tmp_path / "backbone.safetensors",),
+            heads=(tmp_path / "heads.safetensors",),
+            log=tmp_path / "log.parquet",
+            checkpoints=tmp_path / "checkpoints",
+            knobs=Distill(students=("vit_small", "vit_base")),
+            speed=SPEED,
+        )
 
 
 def test_a_manifest_whose_tar_moved_ends_with_2_and_no_file(

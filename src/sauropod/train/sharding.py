@@ -174,15 +174,6 @@ def _average_gradients(network: nn.Module) -> None:
         gradient.copy_(mean.view_as(gradient))
 
 
-def any_rank(flag: torch.Tensor) -> torch.Tensor:
-    """Whether a scalar bool is true on any rank; does not wait for the device."""
-    if not dist.is_initialized():
-        return flag
-    number = flag.float()
-    dist.all_reduce(number, op=dist.ReduceOp.MAX)
-    return number > 0
-
-
 def rank() -> int:
     """Rank of this process; 0 when alone."""
     return dist.get_rank() if dist.is_initialized() else 0
