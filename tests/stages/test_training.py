@@ -236,9 +236,7 @@ def test_distill_refuses_another_patch_size(trained: Trained, tmp_path: Path) ->
 
 
 def test_distill_wants_a_file_for_every_student(trained: Trained, tmp_path: Path) -> None:
-    with pytest.raises(
-        InputError, match=r"--out: expected .* each of vit_small, vit_base"
-    ):
+    with pytest.raises(InputError, match=r"--out: expected .* each of vit_small, vit_base"):
         distill.main(
             manifest=trained.manifest,
             teacher=trained.file("adapt", "backbone.safetensors"),
