@@ -108,7 +108,8 @@ rule report:
         logs=PLAN.training_logs,
         weights=PLAN.weights,
     output:
-        "results/report/report.html",
+        page="results/report/report.html",
+        curves=directory("results/report/curves"),
     log:
         "logs/report/report.log",
     benchmark:
@@ -135,4 +136,5 @@ rule report:
         " --images {params.images} {params.references} --ingested {params.ingested} --screened {params.screened}"
         " --duplicates {input.duplicates} --copies {input.copies} --neighbours {input.neighbours}"
         " --manifest {input.manifest} --metrics {input.metrics} --logs {input.logs} --weights {input.weights}"
-        " --benchmarks-tsv {params.timings} --dag {resources.dag} --out {output} 2> {log}"
+        " --benchmarks-tsv {params.timings} --dag {resources.dag} --curves {output.curves}"
+        " --out {output.page} 2> {log}"

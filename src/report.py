@@ -13,6 +13,7 @@ import polars as pl
 
 from sauropod import cli, io, schema
 from sauropod.report import dag as rule_graph
+from sauropod.report import sheet
 from sauropod.report.curves import read_run
 from sauropod.report.page import Tables, render
 from sauropod.report.provenance import made_by, timings
@@ -37,6 +38,7 @@ def main(
     manifest: tuple[Path, ...] = (),
     metrics: tuple[Path, ...] = (),
     logs: tuple[Path, ...] = (),
+    curves: Path | None = None,
     benchmarks_tsv: tuple[Path, ...] = (),
     weights: tuple[Path, ...] = (),
     dag: Path | None = None,
@@ -57,6 +59,7 @@ def main(
         manifest: Training set (MANIFEST).
         metrics: Measured numbers, floors, claims and truth checks (METRICS), in the order shown.
         logs: Training logs (log.parquet).
+        curves: Folder for the curves of every training run as PNG.
         benchmarks_tsv: Benchmark files of Snakemake.
         weights: Weights whose provenance is listed.
         dag: What `snakemake --rulegraph` prints (dot or mermaid), or an SVG of it.
@@ -82,6 +85,8 @@ def main(
         dag=rule_graph.picture(dag) if dag else None,
     )
     page = render(tables)
+    if curves:
+        sheet.save_all(tables.runs, curves)
     with io.replacing(out) as temporary:
         temporary.write_text(page)
 

@@ -30,12 +30,14 @@ def test_a_few_tables_make_a_page(tmp_path: Path) -> None:
         title="a small run",
         summaries=(tmp_path / "s.parquet",),
         logs=(tmp_path / "log.parquet",),
+        curves=tmp_path / "out" / "curves",
         dag=tmp_path / "dag.dot",
     )
     html = out.read_text()
     for words in ("a small run", "timeout", "Training", "ingest", io.commit()):
         assert words in html
     assert "Retrieval" not in html
+    assert [path.suffix for path in (tmp_path / "out" / "curves").iterdir()] == [".png"]
 
 
 def test_help(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

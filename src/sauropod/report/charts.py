@@ -1,16 +1,22 @@
-"""Charts as inline SVG: colours come from the page's CSS, so that they follow light and dark."""
+"""Charts as marks: laid out once, then painted as SVG for the page or as pixels for a PNG.
+
+Colours are names of the page's CSS (`s0` a line's, `grid`, `skip`, ...), so that the SVG follows
+light and dark. Coordinates are pixels of a chart WIDTH x HEIGHT, y downwards.
+"""
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from markupsafe import Markup, escape
 
-WIDTH, HEIGHT = 560, 250
-LEFT, RIGHT, TOP, BOTTOM = 52, 12, 12, 34
-MAX_POINTS = 240
+WIDTH, HEIGHT = 264, 156
+LEFT, RIGHT, TOP, BOTTOM = 40, 14, 22, 30
+MAX_POINTS = 160
+MAX_DOTS = 20
 NUM_COLOURS = 8
 
 
@@ -23,7 +29,59 @@ class Series:
     y: np.ndarray
 
 
-def ticks(low: float, high: float, *, count: int = 5) -> list[float]:
+@dataclass(frozen=True)
+class Panel:
+    """One chart over a common x axis: the n-th line gets the page's n-th colour."""
+
+    title: str
+    unit: str
+    """What y counts, written above its axis."""
+    series: tuple[Series, ...]
+    includes: tuple[float, ...] = ()
+    """Values the y axis must reach."""
+    skips: tuple[float, ...] = ()
+    """x of steps without an update."""
+
+
+class Path(NamedTuple):
+    """A line through (n, 2) points, or the area they enclose."""
+
+    style: str
+    points: np.ndarray
+    filled: bool = False
+
+
+class Dot(NamedTuple):
+    """A point of its own."""
+
+    style: str
+    x: float
+    y: float
+
+
+class Words(NamedTuple):
+    """Text on a baseline; `anchor` is the point's place in it: start, middle or end."""
+
+    x: float
+    y: float
+    anchor: str
+    text: str
+
+
+Mark = Path | Dot | Words
+Place = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
+class Binned(NamedTuple):
+    """Means of neighbouring points with the least and largest of them, (n,) each."""
+
+    x: np.ndarray
+    y: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+
+def ticks(low: float, high: float, *, count: int = 4) -> list[float]:
     """Round numbers (1, 2 or 5 times a power of ten apart) inside [low, high]."""
     if not high > low:
         return [low]
@@ -40,92 +98,118 @@ def spell(value: float) -> str:
     size = abs(value)
     if size >= 1e6:
         return f"{value / 1e6:.3g}M"
-    if size >= 1e4:
+    if size >= 1e3:
         return f"{value / 1e3:.3g}k"
     return f"{value:.3g}"
 
 
-def thin(series: Series) -> Series:
-    """Average neighbouring points until at most MAX_POINTS are left."""
-    count = len(series.x)
-    if count <= MAX_POINTS:
-        return series
-    edges = np.linspace(0, count, MAX_POINTS + 1).astype(int)
-    pairs = list(itertools.pairwise(edges.tolist()))
-    x = np.array([series.x[a:b].mean() for a, b in pairs])
-    return Series(series.name, x, np.array([series.y[a:b].mean() for a, b in pairs]))
+def thin(series: Series) -> Binned:
+    """Summarise neighbouring points until at most MAX_POINTS are left; short lines stay as is."""
+    x, y = series.x, series.y
+    if len(x) <= MAX_POINTS:
+        return Binned(x, y, y, y)
+    edges = np.linspace(0, len(x), MAX_POINTS + 1).astype(int).tolist()
+    rows = []
+    for a, b in itertools.pairwise(edges):
+        known = y[a:b][np.isfinite(y[a:b])]
+        spread = (known.mean(), known.min(), known.max()) if len(known) else (np.nan,) * 3
+        rows.append((x[a:b].mean(), *spread))
+    return Binned(*np.array(rows).T)
 
 
-def _range(values: Sequence[np.ndarray]) -> tuple[float, float]:
-    joined = np.concatenate(values) if values else np.zeros(0)
-    joined = joined[np.isfinite(joined)]
-    if not len(joined):
+def draw(panel: Panel, *, over: tuple[float, float], x_label: str = "step") -> list[Mark]:
+    """Lay out a panel: grid and axis words, then bands, lines, lone dots, and skipped steps.
+
+    Args:
+        panel: What to draw.
+        over: Least and largest x, the same for charts to be compared.
+        x_label: Word under the x axis.
+    """
+    lines = [thin(one) for one in panel.series]
+    low, high = y_range = _y_range(lines, panel.includes)
+
+    def place(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        across = (x - over[0]) / (over[1] - over[0])
+        return np.stack(
+            [
+                LEFT + across * (WIDTH - LEFT - RIGHT),
+                HEIGHT - BOTTOM - (y - low) / (high - low) * (HEIGHT - TOP - BOTTOM),
+            ],
+            axis=1,
+        )
+
+    bands, strokes = [], []
+    for index, line in enumerate(lines):
+        colour = f"s{index % NUM_COLOURS}"
+        for run in _runs(line.y):
+            x = line.x[run]
+            if (line.low[run] < line.high[run]).any():
+                edge = np.concatenate([place(x, line.high[run]), place(x, line.low[run])[::-1]])
+                bands.append(Path(f"band {colour}", edge, filled=True))
+            strokes.append(Path(f"line {colour}", place(x, line.y[run])))
+        points = place(line.x, line.y)[np.isfinite(line.y)]
+        if len(points) <= MAX_DOTS:
+            strokes += [Dot(f"dot {colour}", x, y) for x, y in points.tolist()]
+    foot = HEIGHT - BOTTOM
+    for x, _ in place(np.array(panel.skips), np.full(len(panel.skips), low)).tolist():
+        strokes.append(Path("skip", np.array([[x, foot], [x, foot - 8]])))
+    return [*_axes(over, y_range, place, words=(panel.unit, x_label)), *bands, *strokes]
+
+
+def _y_range(lines: Sequence[Binned], includes: tuple[float, ...]) -> tuple[float, float]:
+    values = np.concatenate([np.array(includes), *(v for line in lines for v in line[1:])])
+    values = values[np.isfinite(values)]
+    if not len(values):
         return 0.0, 1.0
-    low, high = float(joined.min()), float(joined.max())
+    low, high = float(values.min()), float(values.max())
     margin = 0.04 * (high - low) or 0.05 * abs(high) or 0.5
     return low - margin, high + margin
 
 
-def _path(x: np.ndarray, y: np.ndarray) -> str:
-    words, pen_down = [], False
-    for left, top in zip(x, y, strict=True):
-        if not (math.isfinite(left) and math.isfinite(top)):
-            pen_down = False
-            continue
-        words.append(f"{'L' if pen_down else 'M'}{left:.1f} {top:.1f}")
-        pen_down = True
-    return "".join(words)
+def _axes(
+    over: tuple[float, float],
+    y_range: tuple[float, float],
+    place: Place,
+    *,
+    words: tuple[str, str],
+) -> list[Mark]:
+    marks: list[Mark] = []
+    for value in ticks(*y_range):
+        ends = place(np.array(over), np.full(2, value))
+        marks.append(Path("grid", ends))
+        marks.append(Words(LEFT - 5, ends[0, 1] + 3.5, "end", spell(value)))
+    for value in ticks(*over):
+        x = place(np.array([value]), np.zeros(1))[0, 0]
+        marks.append(Words(x, HEIGHT - BOTTOM + 13, "middle", spell(value)))
+    unit, x_label = words
+    marks.append(Words(2, 10, "start", unit))
+    marks.append(Words(WIDTH - RIGHT, HEIGHT - 3, "end", x_label))
+    return marks
 
 
-def _grid(x_range: tuple[float, float], y_range: tuple[float, float], *, x_label: str) -> list[str]:
-    (x0, x1), (y0, y1) = x_range, y_range
-    parts = []
-    for value in ticks(y0, y1):
-        y = HEIGHT - BOTTOM - (value - y0) / (y1 - y0) * (HEIGHT - TOP - BOTTOM)
-        parts.append(
-            f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
-        )
-        parts.append(
-            f'<text x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{spell(value)}</text>'
-        )
-    for value in ticks(x0, x1):
-        x = LEFT + (value - x0) / (x1 - x0) * (WIDTH - LEFT - RIGHT)
-        place = f'x="{x:.1f}" y="{HEIGHT - BOTTOM + 18}" text-anchor="middle"'
-        parts.append(f"<text {place}>{spell(value)}</text>")
-    parts.append(
-        f'<text x="{WIDTH - RIGHT}" y="{HEIGHT - 2}" text-anchor="end" class="axis">'
-        f"{escape(x_label)}</text>"
-    )
-    return parts
+def _runs(y: np.ndarray) -> list[slice]:
+    """Stretches of finite values."""
+    known = np.concatenate([[False], np.isfinite(y), [False]])
+    edges = np.flatnonzero(known[1:] != known[:-1]).tolist()
+    return [slice(a, b) for a, b in zip(edges[::2], edges[1::2], strict=True)]
 
 
-def line_chart(series: Sequence[Series], *, alt: str, x_label: str = "step") -> Markup:
-    """Draw lines over a common axis.
-
-    Args:
-        series: Lines; the n-th gets the page's n-th colour.
-        alt: What the chart shows, for people who do not see it.
-        x_label: Word under the axis.
-    """
-    lines = [thin(one) for one in series]
-    x_values = [one.x for one in lines if len(one.x)]
-    x_low, x_high = (
-        (float(min(x.min() for x in x_values)), float(max(x.max() for x in x_values)))
-        if x_values
-        else (0.0, 1.0)
-    )
-    x_range = x_low, x_high if x_high > x_low else x_low + 1.0
-    y_range = _range([one.y for one in lines])
-    parts = _grid(x_range, y_range, x_label=x_label)
-    for index, one in enumerate(lines):
-        share_x = (one.x - x_range[0]) / (x_range[1] - x_range[0])
-        share_y = (one.y - y_range[0]) / (y_range[1] - y_range[0])
-        path = _path(
-            LEFT + share_x * (WIDTH - LEFT - RIGHT),
-            HEIGHT - BOTTOM - share_y * (HEIGHT - TOP - BOTTOM),
-        )
-        parts.append(f'<path class="line s{index % NUM_COLOURS}" d="{path}"/>')
+def svg(marks: Sequence[Mark], *, alt: str) -> Markup:
+    """Paint marks as an SVG element; `alt` is for people who do not see it."""
+    parts = [_element(mark) for mark in marks]
     return Markup(
         f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(alt)}">'
         f"{''.join(parts)}</svg>"
     )
+
+
+def _element(mark: Mark) -> str:
+    match mark:
+        case Path(style, points, filled):
+            way = "L".join(f"{x:.1f} {y:.1f}" for x, y in points.tolist())
+            return f'<path class="{style}" d="M{way}{"Z" if filled else ""}"/>'
+        case Dot(style, x, y):
+            return f'<circle class="{style}" cx="{x:.1f}" cy="{y:.1f}" r="2.2"/>'
+        case Words(x, y, anchor, text):
+            place = f'x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"'
+            return f"<text {place}>{escape(text)}</text>"
