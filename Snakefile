@@ -1,6 +1,8 @@
 # Table of contents: configuration, one file of rules per phase, the targets.
 #   snakemake -n --profile slurm                                    plan the paper's run on a cluster
 #   snakemake --profile slurm                                       run it
+#   snakemake --profile slurm --configfile config/presets/dinov2_l14.yaml   another training recipe
+#   snakemake --profile slurm --until embed                         no further than a stage
 #   snakemake --profile workflow/profiles/local --configfile config/demo.yaml --directory runs/demo
 from snakemake.utils import min_version
 

@@ -4,9 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tyro
 import yaml
 from snakemake.utils import update_config
 
+from sauropod.cli import STYLE
 from sauropod.config import Embed
 from sauropod.errors import InputError
 from sauropod.load_config import STAGES, build, load, read, stage_knobs, words
@@ -87,6 +89,12 @@ def test_words_do_not_depend_on_the_order_of_yaml() -> None:
 def test_words_name_every_knob(stage: str) -> None:
     knobs = build(STAGES[stage], {}, stage)
     assert "--version" in words(knobs) or stage == "demo"
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_words_are_read_back_by_the_scripts_parser(stage: str) -> None:
+    knobs = load(shipped("lvd142m.yaml"), "x").knobs[stage]
+    assert tyro.cli(STAGES[stage], args=words(knobs), config=STYLE) == knobs
 
 
 def test_runs_differ_from_pretrain_only_where_they_say() -> None:
