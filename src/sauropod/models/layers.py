@@ -15,7 +15,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sauropod.models.frugal import frugal_linear
+
 AttentionBackend = Literal["sdpa", "xformers"]
+NORM_EPS = 1e-6
 
 
 class Group(NamedTuple):
@@ -33,38 +36,38 @@ class Subset(NamedTuple):
 
     rows: Tensor
     """(T',) int64, rows of the pack that are kept, ascending."""
-    scale: Tensor
-    """(T', 1) float, B / kept images of the group, so that the expectation is unchanged."""
     layout: Layout
     """Layout of the kept rows."""
 
 
+def row_counts(layout: Layout) -> list[int]:
+    """Rows of every group."""
+    return [group.num_images * group.num_tokens for group in layout]
+
+
 def packed_attention(
-    q: Tensor, k: Tensor, v: Tensor, *, layout: Layout, backend: AttentionBackend = "sdpa"
-) -> Tensor:
+    qkv: Tensor, *, layout: Layout, backend: AttentionBackend = "sdpa"
+) -> list[Tensor]:
     """Scaled dot-product attention inside every image of a pack, none across images.
 
     Args:
-        q: (T, H, d) queries; `k` and `v` likewise.
-        k: Keys.
-        v: Values.
+        qkv: (T, 3, H, d) queries, keys and values.
         layout: Where the images lie; its rows sum to T.
         backend: `sdpa` runs one batched call per crop size and works everywhere; `xformers` runs
             one block-diagonal call and needs xformers and a CUDA device.
 
     Returns:
-        (T, H, d), the dtype of `q`.
+        (T_i, H, d), the dtype of `qkv`: consecutive parts of the pack that sum to T rows. They
+        are not joined because autograd keeps each of them anyway, and would keep the joint, too.
     """
     if backend == "xformers":
-        return _block_diagonal_attention(q, k, v, layout=layout)
-    rows = [group.num_images * group.num_tokens for group in layout]
+        return [_block_diagonal_attention(*qkv.unbind(1), layout=layout)]
     outputs = []
-    parts = zip(layout, q.split(rows), k.split(rows), v.split(rows), strict=True)
-    for group, *qkv in parts:
-        qs, ks, vs = (x.unflatten(0, group).transpose(1, 2) for x in qkv)  # each (B, H, N, d)
-        out = F.scaled_dot_product_attention(qs, ks, vs)
+    for group, part in zip(layout, qkv.split(row_counts(layout)), strict=True):
+        q, k, v = part.unflatten(0, group).permute(2, 0, 3, 1, 4)  # each (B, H, N, d)
+        out = F.scaled_dot_product_attention(q, k, v)
         outputs.append(out.transpose(1, 2).flatten(0, 1))
-    return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
+    return outputs
 
 
 def _block_diagonal_attention(q: Tensor, k: Tensor, v: Tensor, *, layout: Layout) -> Tensor:
@@ -127,11 +130,14 @@ class Attention(nn.Module):
         self.qkv = nn.Linear(embed_dim, 3 * embed_dim)
         self.proj = nn.Linear(embed_dim, embed_dim)
 
-    def forward(self, x: Tensor, *, layout: Layout) -> Tensor:
-        """(T, D) -> (T, D)."""
-        q, k, v = self.qkv(x).unflatten(-1, (3, self.num_heads, -1)).unbind(1)
-        out = packed_attention(q, k, v, layout=layout, backend=self.backend)
-        return self.proj(out.flatten(1))
+    def forward(
+        self, x: Tensor, *, norm: nn.LayerNorm, gamma: Tensor | None, layout: Layout
+    ) -> Tensor:
+        """gamma * attention(norm(x)), (T, D) -> (T, D)."""
+        qkv = frugal_linear(_normed, x, norm.weight, norm.bias, linear=self.qkv)
+        qkv = qkv.unflatten(1, (3, self.num_heads, -1))
+        parts = packed_attention(qkv, layout=layout, backend=self.backend)
+        return frugal_linear(_joined, *parts, linear=self.proj, gamma=gamma)
 
 
 class Mlp(nn.Module):
@@ -143,9 +149,10 @@ class Mlp(nn.Module):
         self.fc1 = nn.Linear(embed_dim, hidden_dim)
         self.fc2 = nn.Linear(hidden_dim, embed_dim)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(T, D) -> (T, D)."""
-        return self.fc2(F.gelu(self.fc1(x)))
+    def forward(self, x: Tensor, *, norm: nn.LayerNorm, gamma: Tensor | None) -> Tensor:
+        """gamma * mlp(norm(x)), (T, D) -> (T, D)."""
+        hidden = frugal_linear(_normed, x, norm.weight, norm.bias, linear=self.fc1)
+        return frugal_linear(F.gelu, hidden, linear=self.fc2, gamma=gamma)
 
 
 class SwiGLU(nn.Module):
@@ -154,14 +161,32 @@ class SwiGLU(nn.Module):
     def __init__(self, *, embed_dim: int, hidden_dim: int) -> None:
         """Make both linears; the hidden width is 2/3 of the MLP's, rounded up to 8."""
         super().__init__()
-        hidden = (int(hidden_dim * 2 / 3) + 7) // 8 * 8
+        hidden = swiglu_width(hidden_dim)
         self.w12 = nn.Linear(embed_dim, 2 * hidden)
         self.w3 = nn.Linear(hidden, embed_dim)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(T, D) -> (T, D)."""
-        gate, value = self.w12(x).chunk(2, dim=-1)
-        return self.w3(F.silu(gate) * value)
+    def forward(self, x: Tensor, *, norm: nn.LayerNorm, gamma: Tensor | None) -> Tensor:
+        """gamma * swiglu(norm(x)), (T, D) -> (T, D)."""
+        hidden = frugal_linear(_normed, x, norm.weight, norm.bias, linear=self.w12)
+        return frugal_linear(_gated, hidden, linear=self.w3, gamma=gamma)
+
+
+def swiglu_width(hidden_dim: int) -> int:
+    """Hidden width of SwiGLU: 2/3 of the MLP's, rounded up to a multiple of 8."""
+    return (int(hidden_dim * 2 / 3) + 7) // 8 * 8
+
+
+def _normed(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    return F.layer_norm(x, weight.shape, weight, bias, eps=NORM_EPS)
+
+
+def _joined(*parts: Tensor) -> Tensor:
+    return (parts[0] if len(parts) == 1 else torch.cat(parts)).flatten(1)
+
+
+def _gated(hidden: Tensor) -> Tensor:
+    gate, value = hidden.chunk(2, dim=-1)
+    return F.silu(gate) * value
 
 
 class LayerScale(nn.Module):
@@ -176,10 +201,6 @@ class LayerScale(nn.Module):
     def reset(self) -> None:
         """Fill `gamma` with its initial value."""
         nn.init.constant_(self.gamma, self.init)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(T, D) -> (T, D)."""
-        return x * self.gamma
 
 
 class Block(nn.Module):
@@ -196,16 +217,20 @@ class Block(nn.Module):
     ) -> None:
         """Make the two residual branches; `layerscale` 0 means none."""
         super().__init__()
-        self.norm1 = nn.LayerNorm(embed_dim, eps=1e-6)
+        self.norm1 = nn.LayerNorm(embed_dim, eps=NORM_EPS)
         self.attn = Attention(embed_dim=embed_dim, num_heads=num_heads, backend=backend)
-        self.ls1 = _layerscale(embed_dim, layerscale)
-        self.norm2 = nn.LayerNorm(embed_dim, eps=1e-6)
+        self.ls1 = LayerScale(embed_dim=embed_dim, init=layerscale) if layerscale else None
+        self.norm2 = nn.LayerNorm(embed_dim, eps=NORM_EPS)
         ffn_type = SwiGLU if ffn == "swiglu" else Mlp
         self.mlp = ffn_type(embed_dim=embed_dim, hidden_dim=4 * embed_dim)
-        self.ls2 = _layerscale(embed_dim, layerscale)
+        self.ls2 = LayerScale(embed_dim=embed_dim, init=layerscale) if layerscale else None
 
     def forward(
-        self, x: Tensor, *, layout: Layout, subsets: tuple[Subset, Subset] | None = None
+        self,
+        x: Tensor,
+        *,
+        layout: Layout,
+        subsets: tuple[Subset | None, Subset | None] = (None, None),
     ) -> Tensor:
         """Apply attention and MLP, each to all rows or to its own sampled subset.
 
@@ -217,50 +242,74 @@ class Block(nn.Module):
         Returns:
             (T, D).
         """
-        if subsets is None:
-            x = x + self.ls1(self.attn(self.norm1(x), layout=layout))
-            return x + self.ls2(self.mlp(self.norm2(x)))
         first, second = subsets
-        part = self.norm1(x.index_select(0, first.rows))
-        part = self.ls1(self.attn(part, layout=first.layout)) * first.scale
-        x = x.index_add(0, first.rows, part.to(x.dtype))
-        part = self.norm2(x.index_select(0, second.rows))
-        part = self.ls2(self.mlp(part)) * second.scale
-        return x.index_add(0, second.rows, part.to(x.dtype))
+        part = x if first is None else x.index_select(0, first.rows)
+        inner = layout if first is None else first.layout
+        gamma = self.ls1.gamma if self.ls1 is not None else None
+        part = self.attn(part, norm=self.norm1, gamma=gamma, layout=inner)
+        x = _add(x, part, layout=layout, subset=first)
+        part = x if second is None else x.index_select(0, second.rows)
+        gamma = self.ls2.gamma if self.ls2 is not None else None
+        part = self.mlp(part, norm=self.norm2, gamma=gamma)
+        return _add(x, part, layout=layout, subset=second)
 
 
-def _layerscale(embed_dim: int, init: float) -> nn.Module:
-    return LayerScale(embed_dim=embed_dim, init=init) if init else nn.Identity()
+def _add(x: Tensor, part: Tensor, *, layout: Layout, subset: Subset | None) -> Tensor:
+    """Add a branch's output; images are repeated so that the expectation is that of all."""
+    if subset is None:
+        return x + part
+    x, counts = x.clone(), row_counts(subset.layout)
+    parts = part.to(x.dtype).split(counts)
+    for rows, one, whole, kept in zip(
+        subset.rows.split(counts), parts, layout, subset.layout, strict=True
+    ):
+        x.index_add_(0, rows, one, alpha=whole.num_images / kept.num_images)
+    return x
 
 
 def sample_subsets(
-    layout: Layout, *, num_branches: int, drop_path: float, generator: torch.Generator
-) -> list[Subset]:
-    """Draw the images that each residual branch keeps: max(int(B * (1 - drop_path)), 1) per group.
+    layout: Layout,
+    *,
+    rates: Sequence[float],
+    generator: torch.Generator,
+    device: torch.device | str = "cpu",
+) -> list[Subset | None]:
+    """Draw the images that each residual branch keeps: max(int(B * (1 - rate)), 1) per group.
 
     Args:
         layout: Layout of the whole pack.
-        num_branches: Residual branches, two per block.
-        drop_path: Share of images that a branch skips, in [0, 1).
-        generator: The only source of randomness; its device need not be the model's.
+        rates: Share of images that a branch skips, in [0, 1), one per branch.
+        generator: The only source of randomness, on the CPU.
+        device: Where the rows are wanted; image numbers reach it in one copy.
 
     Returns:
-        One subset per branch, on the generator's device. Subsets are uniform without replacement.
+        One subset per branch, None where it keeps everything. Subsets are uniform without
+        replacement.
     """
-    rows: list[Tensor] = []  # per group (branches, kept * N)
-    scales: list[Tensor] = []
-    kept_layout = []
-    start = 0
-    for num_images, num_tokens in layout:
-        kept = max(int(num_images * (1 - drop_path)), 1)
-        draw = torch.rand(num_branches, num_images, generator=generator, device=generator.device)
-        images = draw.argsort(dim=1)[:, :kept].sort(dim=1).values
-        offsets = torch.arange(num_tokens, device=generator.device)
-        rows.append(start + (images[..., None] * num_tokens + offsets).flatten(1))
-        scales.append(
-            torch.full((kept * num_tokens, 1), num_images / kept, device=generator.device)
-        )
-        kept_layout.append(Group(kept, num_tokens))
-        start += num_images * num_tokens
-    scale = torch.cat(scales)
-    return [Subset(r, scale, tuple(kept_layout)) for r in torch.cat(rows, dim=1)]
+    kept = [[max(int(group.num_images * (1 - rate)), 1) for rate in rates] for group in layout]
+    chosen = [
+        _draw(group.num_images, keep=k, generator=generator)
+        for group, k in zip(layout, kept, strict=True)
+    ]
+    images = torch.cat(chosen)
+    if torch.device(device).type == "cuda":
+        images = images.pin_memory()  # else the copy would wait for the device
+    images = images.to(device, non_blocking=True)
+
+    rows, start = [], 0  # per group the branches' rows
+    for group, part, keep in zip(layout, images.split([len(c) for c in chosen]), kept, strict=True):
+        offsets = torch.arange(start, start + group.num_tokens, device=images.device)
+        every = (part[:, None] * group.num_tokens + offsets).flatten()
+        rows.append(every.split([k * group.num_tokens for k in keep]))
+        start += group.num_images * group.num_tokens
+    subsets: list[Subset | None] = []
+    for branch, parts in enumerate(zip(*rows, strict=True)):
+        inner = tuple(Group(k[branch], g.num_tokens) for k, g in zip(kept, layout, strict=True))
+        subsets.append(None if inner == layout else Subset(torch.cat(parts), inner))
+    return subsets
+
+
+def _draw(num_images: int, *, keep: Sequence[int], generator: torch.Generator) -> Tensor:
+    """`keep[i]` of the images for every branch i, ascending within a branch: (sum keep,) int64."""
+    rank = torch.rand(len(keep), num_images, generator=generator).argsort(dim=1).argsort(dim=1)
+    return (rank < torch.tensor(keep)[:, None]).nonzero()[:, 1]

@@ -10,11 +10,12 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from sauropod.errors import InputError
 from sauropod.models.layers import (
+    NORM_EPS,
     AttentionBackend,
     Block,
     Group,
@@ -23,8 +24,10 @@ from sauropod.models.layers import (
     PatchEmbed,
     Subset,
     has_xformers,
+    row_counts,
     sample_subsets,
 )
+from sauropod.models.positions import resize_positions
 from sauropod.train.config import Backbone
 
 
@@ -99,7 +102,11 @@ def build_vit(
 
 
 class VisionTransformer(nn.Module):
-    """The backbone. Parameters are uninitialised until `init_weights` or `load_state_dict`."""
+    """The backbone. Parameters are uninitialised until `init_weights` or `load_state_dict`.
+
+    How it runs may be changed at any time and changes no result: `recompute` = True keeps nothing
+    of a block for backward but its input, `compile_blocks()` compiles them.
+    """
 
     def __init__(self, knobs: Backbone, *, attention: AttentionBackend = "sdpa") -> None:
         """Lay the parameters out.
@@ -119,7 +126,9 @@ class VisionTransformer(nn.Module):
         dim, depth, num_heads = arch_of(knobs)
         self.attention: AttentionBackend = attention
         self.embed_dim, self.patch_size = dim, knobs.patch_size
-        self.num_registers, self.drop_path = knobs.num_registers, knobs.drop_path
+        self.num_registers = knobs.num_registers
+        self.drop_path, self.drop_path_ramp = knobs.drop_path, knobs.drop_path_ramp
+        self.recompute = False
         self.interpolate_offset = knobs.interpolate_offset
         self.interpolate_antialias = knobs.interpolate_antialias
         grid = knobs.image_size // knobs.patch_size
@@ -139,7 +148,7 @@ class VisionTransformer(nn.Module):
             )
             for _ in range(depth)
         )
-        self.norm = nn.LayerNorm(dim, eps=1e-6)
+        self.norm = nn.LayerNorm(dim, eps=NORM_EPS)
 
     @torch.no_grad()
     def init_weights(self, generator: torch.Generator) -> None:
@@ -162,6 +171,15 @@ class VisionTransformer(nn.Module):
         assert self.patch_embed.proj.bias is not None
         nn.init.uniform_(self.patch_embed.proj.bias, -bound, bound, generator=generator)
 
+    def compile_blocks(self) -> None:
+        """Compile every block, whole and for fixed shapes; a copy of this module is not compiled.
+
+        Blocks of equal shapes share one compilation. Under a ramp every block has shapes of its
+        own, so that they are compiled for any.
+        """
+        for block in self.blocks:
+            block.compile(fullgraph=True, dynamic=self.drop_path_ramp)
+
     def position_table(self, height: int, width: int) -> Tensor:
         """Position embeddings for `height` x `width` patches: (1, 1 + height * width, D).
 
@@ -172,19 +190,15 @@ class VisionTransformer(nn.Module):
         if height * width == num_patches and height == width:
             return self.pos_embed
         side = math.isqrt(num_patches)
-        cls_pos, patch_pos = self.pos_embed.float().split([1, num_patches], dim=1)
-        table = patch_pos.unflatten(1, (side, side)).permute(0, 3, 1, 2)  # (1, D, side, side)
-        offset = self.interpolate_offset
-        table = F.interpolate(
-            table,
-            size=None if offset else (height, width),
-            scale_factor=((height + offset) / side, (width + offset) / side) if offset else None,
-            mode="bicubic",
+        cls_pos, patch_pos = self.pos_embed.split([1, num_patches], dim=1)
+        resized = resize_positions(
+            patch_pos[0].unflatten(0, (side, side)),
+            height=height,
+            width=width,
+            offset=self.interpolate_offset,
             antialias=self.interpolate_antialias,
         )
-        assert table.shape[-2:] == (height, width), "the offset moved the size of the grid"
-        table = torch.cat([cls_pos, table.flatten(2).transpose(1, 2)], dim=1)
-        return table.to(self.pos_embed.dtype)
+        return torch.cat([cls_pos, resized.flatten(0, 1)[None]], dim=1)
 
     def forward_features(
         self,
@@ -205,7 +219,17 @@ class VisionTransformer(nn.Module):
         """
         x, layout = self._pack(crops, masks=masks or [None] * len(crops))
         for block, subsets in zip(self.blocks, self._subsets(x, layout, generator), strict=True):
-            x = block(x, layout=layout, subsets=subsets)
+            if self.recompute and torch.is_grad_enabled():
+                x = checkpoint(
+                    block,
+                    x,
+                    layout=layout,
+                    subsets=subsets,
+                    use_reentrant=False,
+                    preserve_rng_state=False,  # a block draws nothing: its subsets are given
+                )
+            else:
+                x = block(x, layout=layout, subsets=subsets)
         return self._unpack(x, layout)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -246,34 +270,33 @@ class VisionTransformer(nn.Module):
                 mask_token = self.mask_token.to(patches.dtype)
                 patches = torch.where(mask[..., None], mask_token, patches)
             h, w = (side // self.patch_size for side in crop.shape[-2:])
-            tokens = torch.cat([self.cls_token.expand(len(crop), -1, -1), patches], dim=1)
-            tokens = tokens + self.position_table(h, w)
+            positions = self.position_table(h, w)
+            tokens = [(self.cls_token + positions[:, :1]).expand(len(crop), -1, -1)]
             if self.num_registers:  # registers carry no position
-                registers = self.register_tokens.expand(len(crop), -1, -1)
-                tokens = torch.cat([tokens[:, :1], registers, tokens[:, 1:]], dim=1)
-            layout.append(Group(tokens.shape[0], tokens.shape[1]))
-            packed.append(tokens.flatten(0, 1))
+                tokens.append(self.register_tokens.expand(len(crop), -1, -1))
+            tokens.append(patches + positions[:, 1:])
+            joined = torch.cat(tokens, dim=1)
+            layout.append(Group(joined.shape[0], joined.shape[1]))
+            packed.append(joined.flatten(0, 1))
         return torch.cat(packed), tuple(layout)
 
     def _subsets(
         self, x: Tensor, layout: Layout, generator: torch.Generator | None
-    ) -> list[tuple[Subset, Subset] | None]:
+    ) -> list[tuple[Subset | None, Subset | None]]:
         """Stochastic depth of every block, drawn at once so that one copy reaches the device."""
         depth = len(self.blocks)
         if not (self.training and self.drop_path):
-            return [None] * depth
+            return [(None, None)] * depth
         assert generator is not None, "stochastic depth needs a generator"
-        drawn = sample_subsets(
-            layout, num_branches=2 * depth, drop_path=self.drop_path, generator=generator
-        )
-        rows = torch.stack([s.rows for s in drawn]).to(x.device, non_blocking=True)
-        scale = drawn[0].scale.to(x.device, x.dtype, non_blocking=True)
-        drawn = [Subset(r, scale, drawn[0].layout) for r in rows]
+        last = max(depth - 1, 1)
+        ramp = [i / last if self.drop_path_ramp else 1.0 for i in range(depth)]
+        rates = [self.drop_path * share for share in ramp for _ in range(2)]
+        drawn = sample_subsets(layout, rates=rates, generator=generator, device=x.device)
         return list(zip(drawn[::2], drawn[1::2], strict=True))
 
     def _unpack(self, x: Tensor, layout: Layout, *, norm: bool = True) -> list[Features]:
         """Final norm on the whole pack, then one `Features` per group."""
-        rows = [group.num_images * group.num_tokens for group in layout]
+        rows = row_counts(layout)
         normed = self.norm(x) if norm else x
         features = []
         for group, raw, out in zip(layout, x.split(rows), normed.split(rows), strict=True):

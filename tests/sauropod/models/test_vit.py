@@ -1,7 +1,10 @@
 """The backbone against golden numbers, an independent implementation and its own properties."""
 
+import copy
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
@@ -10,8 +13,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from sauropod.errors import InputError
-from sauropod.models.layers import has_xformers
-from sauropod.models.vit import ARCHS, VisionTransformer, arch_of, build_vit
+from sauropod.models.layers import Subset, has_xformers
+from sauropod.models.vit import ARCHS, Features, VisionTransformer, arch_of, build_vit
 from sauropod.train.config import Backbone
 
 SIZES = ["train70x70", "small42x42", "large98x98", "rect56x84", "rect112x42"]
@@ -46,6 +49,16 @@ def golden_vit(name: str, numbers: dict[str, Tensor]) -> VisionTransformer:
 
 def close(found: Tensor, expected: Tensor, atol: float = 2e-5) -> None:
     torch.testing.assert_close(found, expected, atol=atol, rtol=0)
+
+
+def scalar(features: list[Features]) -> Tensor:
+    """Something that depends on every output in a way of its own."""
+    outputs = [
+        t.float() for f in features for t in (f.cls_token, f.register_tokens, f.patch_tokens)
+    ]
+    return torch.stack(
+        [((t + i).square()).mean() for i, t in enumerate(outputs) if t.numel()]
+    ).sum()
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -126,10 +139,19 @@ def test_packing_changes_nothing(golden: Golden, name: str) -> None:
     g = golden(name)
     vit = golden_vit(name, g)
     crops = [g[f"in/{size}"] for size in SIZES]
-    for packed, crop in zip(vit.forward_features(crops), crops, strict=True):
-        alone = vit.forward_features([crop])[0]
-        for a, b in zip(packed, alone, strict=True):
+    masks = [g["mask/train70x70"], *[None] * 4]
+    packed = vit.forward_features(crops, masks=masks)
+    alone = [
+        vit.forward_features([crop], masks=[mask])[0]
+        for crop, mask in zip(crops, masks, strict=True)
+    ]
+    for together, single in zip(packed, alone, strict=True):
+        for a, b in zip(together, single, strict=True):
             close(a, b, atol=1e-5)
+    of_packed = torch.autograd.grad(scalar(packed), list(vit.parameters()))
+    of_alone = torch.autograd.grad(scalar(alone), list(vit.parameters()))
+    for a, b in zip(of_packed, of_alone, strict=True):
+        torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4)
 
 
 def hub_state(state: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -208,37 +230,105 @@ def test_parameter_counts_are_the_papers(arch: str, ffn: str, millions: float) -
     assert round(count / 1e6, 2) == pytest.approx(millions, abs=0.011)
 
 
+DEEP = Backbone(
+    arch="vit_tiny", embed_dim=16, depth=3, num_heads=2, patch_size=7, image_size=28, ffn="mlp",
+    layerscale=1.0, drop_path=0.5, num_registers=1,
+)  # fmt: skip
+
+
+def crops_of(num_images: int) -> list[Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    sizes = [(2 * num_images, 28), (3 * num_images, 14)]
+    return [torch.randn(n, 3, side, side, generator=generator) for n, side in sizes]
+
+
+def kept_by_block(vit: VisionTransformer, crops: list[Tensor]) -> list[list[Subset | None]]:
+    seen: list[list[Subset | None]] = []
+    for block in vit.blocks:
+        block.register_forward_pre_hook(
+            lambda _module, _args, kwargs: seen.append(list(kwargs["subsets"])), with_kwargs=True
+        )
+    vit.train().forward_features(crops, generator=torch.Generator().manual_seed(0))
+    return seen
+
+
 def test_stochastic_depth_is_keyed_and_off_in_evaluation() -> None:
-    knobs = Backbone(arch="vit_tiny", embed_dim=16, depth=3, num_heads=2, patch_size=7,
-                     image_size=28, ffn="mlp", layerscale=1.0, drop_path=0.5)  # fmt: skip
-    vit = build_vit(knobs)
-    images = torch.randn(8, 3, 28, 28, generator=torch.Generator().manual_seed(1))
+    vit = build_vit(DEEP)
+    crops = crops_of(4)
     draw = [
-        vit.train().forward_features([images], generator=torch.Generator().manual_seed(seed))[0]
+        vit.train().forward_features(crops, generator=torch.Generator().manual_seed(seed))[0]
         for seed in (5, 5, 6)
     ]
     assert torch.equal(draw[0].cls_token, draw[1].cls_token)
     assert not torch.equal(draw[0].cls_token, draw[2].cls_token)
     with pytest.raises(AssertionError, match="generator"):
-        vit.forward_features([images])
-    whole = build_vit(knobs).eval()(images)
-    assert torch.equal(vit.eval()(images), whole)
+        vit.forward_features(crops)
+    whole = build_vit(dataclasses.replace(DEEP, drop_path=0.0)).train()(crops[0])
+    assert torch.equal(vit.eval()(crops[0]), whole)
 
 
 def test_every_residual_branch_draws_its_own_images() -> None:
-    knobs = Backbone(arch="vit_tiny", embed_dim=16, depth=3, num_heads=2, patch_size=7,
-                     image_size=28, ffn="mlp", layerscale=1.0, drop_path=0.5)  # fmt: skip
-    vit = build_vit(knobs).train()
-    seen: list[Tensor] = []
-    for block in vit.blocks:
-        block.register_forward_pre_hook(
-            lambda _module, _args, kwargs: seen.extend(s.rows for s in kwargs["subsets"]),
-            with_kwargs=True,
-        )
-    images = [torch.zeros(32, 3, 28, 28), torch.zeros(32, 3, 14, 14)]
-    vit.forward_features(images, generator=torch.Generator().manual_seed(0))
-    assert len(seen) == 6
-    assert len({tuple(rows.tolist()) for rows in seen}) == 6
+    seen = kept_by_block(build_vit(DEEP), crops_of(16))
+    rows = [tuple(s.rows.tolist()) for pair in seen for s in pair if s is not None]
+    assert len(rows) == len(set(rows)) == 6
+
+
+def test_the_ramp_grows_from_nothing_to_the_full_rate() -> None:
+    vit = build_vit(dataclasses.replace(DEEP, depth=4, drop_path=0.6, drop_path_ramp=True))
+    seen = kept_by_block(vit, crops_of(10))
+    assert seen[0] == [None, None]
+    images = [[group.num_images for group in pair[0].layout] for pair in seen[1:] if pair[0]]
+    assert images == [[16, 24], [12, 18], [8, 12]]  # 0.2, 0.4 and 0.6 of 20 and 30 are skipped
+    assert all(pair[0].layout == pair[1].layout for pair in seen[1:] if pair[0] and pair[1])
+
+
+def trained(vit: VisionTransformer, num_images: int = 4) -> tuple[list[Tensor], list[Tensor]]:
+    """Outputs and gradients of a training pass with masks and stochastic depth."""
+    crops = crops_of(num_images)
+    mask = torch.rand(len(crops[0]), 16, generator=torch.Generator().manual_seed(2)) < 0.4
+    generator = torch.Generator().manual_seed(3)
+    features = vit.train().forward_features(crops, masks=[mask, None], generator=generator)
+    gradients = torch.autograd.grad(scalar(features), list(vit.parameters()))
+    return [output for f in features for output in f], list(gradients)
+
+
+@pytest.mark.parametrize("ffn", ["mlp", "swiglu"])
+def test_recomputing_changes_no_bit(ffn: Literal["mlp", "swiglu"]) -> None:
+    vit = build_vit(dataclasses.replace(DEEP, ffn=ffn))
+    plain = trained(vit)
+    vit.recompute = True
+    for before, after in zip(plain, trained(copy.deepcopy(vit)), strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
+
+
+def test_recomputing_keeps_only_the_blocks_inputs() -> None:
+    vit = build_vit(DEEP).train()
+    kept = []
+    for recompute in (False, True):
+        vit.recompute = recompute
+        storages: dict[int, int] = {}
+
+        def keep(tensor: Tensor, storages: dict[int, int] = storages) -> Tensor:
+            storages[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            features = vit.forward_features(crops_of(4), generator=torch.Generator())
+        kept.append(sum(storages.values()))
+        del features
+    assert kept[1] < kept[0] / 2
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # of the compiler about itself
+def test_compiled_blocks_compute_the_same() -> None:
+    knobs = dataclasses.replace(DEEP, depth=2)
+    plain = trained(build_vit(knobs))
+    vit = build_vit(knobs)
+    vit.compile_blocks()
+    for before, after in zip(plain, trained(vit), strict=True):
+        for a, b in zip(before, after, strict=True):
+            torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4)
 
 
 def test_a_rectangle_of_as_many_patches_is_interpolated() -> None:
