@@ -5,6 +5,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import tarfile
 from collections.abc import Iterable, Iterator
@@ -21,19 +22,48 @@ from sauropod.series import fold
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary name beside `path`; on success fsync it and rename it over `path`.
 
-    The folder is made when missing. On any exception the temporary file is removed and `path` is
-    left as it was.
+    The folder is made when missing; the file's permissions are those the umask gives. On any
+    exception the temporary file is removed and `path` is left as it was.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    # The suffix stays last: some writers choose their format by it.
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+    temporary = _temporary(path)
     try:
+        temporary.touch()
+        mode = temporary.stat().st_mode
+        temporary.unlink()
         yield temporary
+        temporary.chmod(mode)  # some writers, such as safetensors, leave files to the owner alone
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """Yield a temporary folder beside `path`; on success rename it to `path`.
+
+    Raises:
+        InputError: there is something at `path` already; nothing of the user's is replaced.
+    """
+    if path.is_file() or (path.is_dir() and any(path.iterdir())):
+        fix = "name another folder, or remove this one"
+        found = "a file" if path.is_file() else "one with files"
+        raise InputError(path, expected="a folder yet to be made", found=found, fix=fix)
+    temporary = _temporary(path)
+    shutil.rmtree(temporary, ignore_errors=True)  # of a killed process with this number
+    temporary.mkdir(parents=True)
+    try:
+        yield temporary
+        temporary.rename(path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _temporary(path: Path) -> Path:
+    # The suffix stays last: some writers choose their format by it.
+    return path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
 
 
 @cache

@@ -1,5 +1,6 @@
 """Files exist whole or not at all; tars read back; hostile tars are named."""
 
+import os
 import tarfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -109,3 +110,35 @@ def test_stamp_is_canonical() -> None:
     assert first == second
     assert first["stage"] == "embed"
     assert first["inputs"] == '["x"]'
+
+
+def test_permissions_are_those_of_the_umask(tmp_path: Path) -> None:
+    def private(path: Path) -> None:  # as safetensors writes
+        path.write_bytes(b"new")
+        path.chmod(0o600)
+
+    before = os.umask(0o027)
+    try:
+        with io.replacing(tmp_path / "a.bin") as temporary:
+            private(temporary)
+    finally:
+        os.umask(before)
+    assert (tmp_path / "a.bin").stat().st_mode & 0o777 == 0o640
+
+
+def test_a_new_folder_is_whole_or_absent_and_replaces_nothing(tmp_path: Path) -> None:
+    folder = tmp_path / "made" / "model"
+    with pytest.raises(ZeroDivisionError), io.new_folder(folder) as temporary:
+        (temporary / "half").write_text("x" * (1 // len("")))
+    assert list(folder.parent.iterdir()) == []
+    for _ in range(2):  # an empty folder is as good as none
+        with io.new_folder(folder) as temporary:
+            (temporary / "file").write_text("whole")
+        assert [path.name for path in folder.parent.iterdir()] == ["model"]
+        (folder / "file").unlink()
+    (folder / "mine").write_text("keep")
+    with pytest.raises(InputError, match="found one with files"), io.new_folder(folder):
+        pass
+    with pytest.raises(InputError, match="found a file"), io.new_folder(folder / "mine"):
+        pass
+    assert (folder / "mine").read_text() == "keep"
