@@ -12,12 +12,13 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from sauropod.models.vit import VisionTransformer
 from sauropod.train.batch import Batch
 from sauropod.train.config import Objective
 from sauropod.train.ema import update_ema
 from sauropod.train.self_distillation import frozen
 from sauropod.train.student import student_losses
-from sauropod.train.teacher import Balances, Targets, head_of, teach
+from sauropod.train.teacher import Balances, Targets, backbone_of, head_of, teach
 
 
 class Distillation(nn.Module):
@@ -77,6 +78,11 @@ class Distillation(nn.Module):
         both = [*self._items(self.students), *self._items(self.averages)]
         modules = [self.teacher, *(student for _, student in both)]
         return [network for module in modules for network in module.values()]
+
+    @property
+    def backbones(self) -> Mapping[str, VisionTransformer]:
+        """What a probe measures, by student."""
+        return {f"{name}/": backbone_of(average) for name, average in self._items(self.averages)}
 
     def average(self, student: str) -> nn.ModuleDict:
         """What a run is for: the moving average of one student, with its heads."""

@@ -80,6 +80,14 @@ class Running:
     """Parts that a step's images are passed forward and backward in; see `fit`."""
     keep_checkpoints: int = 2
     """Newest checkpoints to keep."""
+    probe: Callable[[], Mapping[str, float]] | None = None
+    """Further columns of the log, measured every `probe_every` steps; every rank calls it."""
+    probe_every: int = 0
+    """Steps between probes; 0 never."""
+    flops_per_image: float = 0.0
+    """FLOPs of a step per image, for the log's MFU; 0 unknown."""
+    peak_flops: float | None = None
+    """FLOP/s of one device in the run's precision; None unknown."""
     fingerprint: str = ""
     """What a resumed run must share with the one that wrote the checkpoint."""
     label: str = "train"
@@ -145,7 +153,14 @@ def fit(
     state = checkpoint.State(model=model, optimizer=optimizer, scaler=scaler)
     start, counts = state.resume(folder, fingerprint=running.fingerprint)
     tally = Tally(counts, device=device)
-    log = Log.resumed(folder, step=start)
+    log = Log.resumed(
+        folder,
+        step=start,
+        device=device,
+        flops_per_image=running.flops_per_image,
+        peak=running.peak_flops,
+    )
+    probed: dict[str, float] = {}
     model.train()
 
     stopping = checkpoint.stopping_on_signals() if folder else nullcontext(checkpoint.Stop())
@@ -157,7 +172,9 @@ def fit(
             num_workers=running.num_workers,
             pin=device.type == "cuda",
         )
-        for step, (loaded, waited) in enumerate(_timed(steps, optim, running, start), start=start):
+        for step, (loaded, waited) in enumerate(
+            _timed(steps, optim, running, log, start), start=start
+        ):
             values = schedules.at(step)
             set_hyperparameters(
                 optimizer,
@@ -199,11 +216,14 @@ def fit(
             scalars = {f"loss/{name}": value for name, value in sums.items()} | {"loss": loss}
             scalars |= {f"grad_norm/{name}": sharding.whole(norm) for name, norm in norms.items()}
             log.add(scalars, num_images=loaded.num_images * sharding.world_size(), waited=waited)
+            if running.probe and running.probe_every and done % running.probe_every == 0:
+                probed |= running.probe()
             asked = stop.asked and sharding.world_size() == 1
             if done % running.log_every == 0 or done == optim.steps:
                 asked = tally.agree(asked=stop.asked)
                 tally.check(nan_budget, step=step, lr=values["lr"])
-                log.close_row(done, values | tally.totals() | _meters(model))
+                log.close_row(done, values | tally.totals() | _meters(model) | probed)
+                probed.clear()
             asked = asked and done < optim.steps
             if folder and (asked or done % running.checkpoint_every == 0 or done == optim.steps):
                 if sharding.rank() == 0:
@@ -246,7 +266,7 @@ def _update(optimizer: torch.optim.AdamW, scaler: torch.amp.GradScaler, *, skip:
 
 
 def _timed(
-    steps: Iterator[Loaded], optim: Optim, running: Running, start: int
+    steps: Iterator[Loaded], optim: Optim, running: Running, log: Log, start: int
 ) -> Iterator[tuple[Loaded, float]]:
     """Report progress, and pair every step's data with the seconds waited for it."""
 
@@ -258,7 +278,12 @@ def _timed(
 
     total = (optim.steps - start) * optim.batch_size
     return progress.track(
-        waiting(), total=total, label=running.label, unit="images", weight=optim.batch_size
+        waiting(),
+        total=total,
+        label=running.label,
+        unit="images",
+        weight=optim.batch_size,
+        note=log.line,
     )
 
 

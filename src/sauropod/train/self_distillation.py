@@ -7,11 +7,13 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from sauropod.models.vit import VisionTransformer
+from sauropod.train import health
 from sauropod.train.batch import Batch
 from sauropod.train.config import Objective
 from sauropod.train.ema import update_ema
 from sauropod.train.student import student_losses
-from sauropod.train.teacher import Balances, Outputs, Targets, teach
+from sauropod.train.teacher import Balances, Outputs, Targets, backbone_of, teach
 
 
 class SelfDistillation(nn.Module):
@@ -54,8 +56,14 @@ class SelfDistillation(nn.Module):
         """Everything with parameters: what moves to a device and is sharded."""
         return [*self.student.values(), *self.teacher.values()]
 
+    @property
+    def backbones(self) -> Mapping[str, VisionTransformer]:
+        """What a probe measures, by the name it adds to its columns: none."""
+        return {"": backbone_of(self.teacher)}
+
     def teach(self, batches: Sequence[Batch], *, temperature: float) -> list[Targets]:
         """Targets of the parts of a step, balanced over all of them."""
+        self.seen = None  # its memory first
         targets, self.seen = teach(
             self.teacher,
             batches,
@@ -85,7 +93,14 @@ class SelfDistillation(nn.Module):
 
     def meters(self) -> dict[str, Tensor]:
         """Collapse meters of what the teacher said last."""
-        return {}
+        if self.seen is None:
+            return {}
+        return health.meters(
+            cls_features=self.seen.cls_tokens,
+            patch_features=self.seen.patch_tokens,
+            scores=self.seen.scores,
+            temperature=self.seen.temperature,
+        )
 
     def train(self, mode: bool = True) -> "SelfDistillation":
         """Set the student's mode; the teacher always evaluates."""

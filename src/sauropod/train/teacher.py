@@ -19,6 +19,8 @@ from sauropod.train.batch import Batch
 from sauropod.train.config import Objective
 from sauropod.train.sinkhorn import Center, sinkhorn_knopp
 
+_METERED_CROPS = 32
+
 
 class Targets(NamedTuple):
     """The teacher's targets of one part, for any number of students."""
@@ -34,14 +36,15 @@ class Targets(NamedTuple):
 
 
 class Outputs(NamedTuple):
-    """What a teacher's forward pass leaves for the meters, of all parts of the last step."""
+    """What a teacher's forward pass leaves for the meters of a step."""
 
     cls_tokens: Tensor
     """(2 * B, D)."""
     patch_tokens: Tensor
-    """(M, D)."""
+    """(C, N, D), of a few crops of the last part."""
     scores: Scores
     """2 * B rows, of the class tokens."""
+    temperature: float
 
 
 class Balance(nn.Module):
@@ -113,6 +116,7 @@ def teach(
         balances: Of the DINO scores and of the iBOT scores.
         patches: Which patches iBOT compares: masked ones, all (distillation), or none.
     """
+    assert len(batches)
     cls, kept, found = [], [], []
     for batch in batches:
         features = backbone_of(teacher).forward_features([batch.global_crops])[0]
@@ -136,7 +140,8 @@ def teach(
             strict=True,
         )
     ]
-    return targets, Outputs(torch.cat(cls), torch.cat(kept), cls_scores)
+    few = features.patch_tokens[:_METERED_CROPS].clone()
+    return targets, Outputs(torch.cat(cls), few, cls_scores, temperature)
 
 
 def _patches_of_interest(
