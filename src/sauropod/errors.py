@@ -1,5 +1,7 @@
 """The two ways a stage ends early that are not bugs."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 
@@ -19,6 +21,11 @@ class InputError(Exception):
             fix: What to do about it.
         """
         super().__init__(f"{path}: expected {expected}, found {found}; {fix}")
+        self._again = partial(InputError, path, expected=expected, found=found, fix=fix)
+
+    def __reduce__(self) -> tuple[Callable[[], "InputError"], tuple[()]]:
+        """Let the error travel between processes: pickle would call the class with one argument."""
+        return self._again, ()
 
 
 class Checkpointed(Exception):

@@ -9,7 +9,7 @@ import io
 import warnings
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 MAGIC_BYTES = 16
@@ -18,6 +18,8 @@ MAX_PIXELS = 50_000_000
 MAX_SCANS = 200
 """JPEG scans decoded; real files have about ten, a bomb may have thousands over a huge canvas."""
 
+_ON_ITS_SIDE = (5, 6, 7, 8)
+"""EXIF orientations that swap width and height."""
 _STARTS = (
     (b"\xff\xd8\xff", "JPEG"),
     (b"\x89PNG\r\n\x1a\n", "PNG"),
@@ -63,13 +65,29 @@ def probe(data: bytes, *, max_pixels: int = MAX_PIXELS) -> tuple[int, int, str]:
     return image.width, image.height, str(image.format).lower()
 
 
-def decode(data: bytes, *, max_pixels: int = MAX_PIXELS, draft: int | None = None) -> Image.Image:
+def jpeg_size(data: bytes, *, max_pixels: int = MAX_PIXELS) -> tuple[int, int] | None:
+    """Upright width and height of a JPEG, from its header; None for every other format.
+
+    Raises:
+        ImageError: as `decode`.
+    """
+    if magic(data) != "JPEG":
+        return None
+    image = _open(data, max_pixels=max_pixels)
+    width, height = image.size
+    return (height, width) if _orientation(image) in _ON_ITS_SIDE else (width, height)
+
+
+def decode(
+    data: bytes, *, max_pixels: int = MAX_PIXELS, draft: int | None = None, shrink: int = 1
+) -> Image.Image:
     """Decode an image to RGB, upright by its EXIF orientation; of an animation the first frame.
 
     Args:
         data: The file's bytes.
         max_pixels: Larger images are refused before a pixel is decoded.
         draft: Short side in pixels that is enough; JPEGs may then be decoded at 1/2, 1/4 or 1/8.
+        shrink: Decode a JPEG at one part in 2, 4 or 8 of its size, each side rounded up.
 
     Raises:
         ImageError: with the status the image's row gets.
@@ -77,6 +95,8 @@ def decode(data: bytes, *, max_pixels: int = MAX_PIXELS, draft: int | None = Non
     image = _open(data, max_pixels=max_pixels)
     if draft is not None:
         image.draft("RGB", (draft, draft))
+    if shrink > 1:
+        image.draft("RGB", (image.width // shrink, image.height // shrink))
     try:
         image.load()
         return _rgb(_upright(image))
@@ -109,11 +129,21 @@ def _whole(data: bytes, *, kind: str) -> bool:
     return kind not in marks or marks[kind] in tail
 
 
+def _orientation(image: Image.Image) -> int:
+    """EXIF orientation, 1 to 8; 1, upright, for an EXIF block that does not parse."""
+    try:
+        return image.getexif().get(ExifTags.Base.Orientation, 1)
+    except Exception:  # as in decode
+        return 1
+
+
 def _upright(image: Image.Image) -> Image.Image:
-    """Turn by the EXIF orientation; an EXIF block that does not parse turns nothing."""
+    """Turn by the EXIF orientation; a block that does not parse turns nothing."""
+    if _orientation(image) == 1:
+        return image  # exif_transpose would copy it
     try:
         return ImageOps.exif_transpose(image)
-    except Exception:
+    except Exception:  # as in decode
         return image
 
 
@@ -123,4 +153,4 @@ def _rgb(image: Image.Image) -> Image.Image:
         values = np.clip(np.asarray(image), 0, 65535)
         deep = image.mode != "I" or values.max(initial=0) > 255  # plain I may hold 8-bit values
         image = Image.fromarray((values >> 8 if deep else values).astype(np.uint8))
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")

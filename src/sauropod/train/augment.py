@@ -301,6 +301,7 @@ def views(
     Returns:
         Global views (2, S, S, 3) and local views (num_local, s, s, 3), uint8.
     """
+    assert crops.engine != "tensor"
     height, width = image.shape[:2]
     drawn = draw(generator, width=width, height=height, crops=crops)
     cut = [apply(image, view, engine=crops.engine) for view in drawn]

@@ -7,11 +7,16 @@ workers or ranks; a step reads the positions from step * batch_size on. There is
 import hashlib
 import logging
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from multiprocessing import active_children
+from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any, Generic, NamedTuple, TypeVar
+from threading import current_thread, main_thread
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
+import cv2
 import numpy as np
 import polars as pl
 import torch
@@ -46,7 +51,8 @@ class Rows:
 def read_manifest(path: Path) -> Rows:
     """Read where the images of a manifest are, and check that the tars still hold them.
 
-    The size of every tar and the SHA-256 of one image per tar are compared with the manifest.
+    The size of every tar and the SHA-256 of the first and last of its images are compared with the
+    manifest: a tar that was written again holds other bytes at one of these places.
 
     Raises:
         InputError: No MANIFEST table, or no rows; a tar that moved, shrank or changed.
@@ -61,12 +67,11 @@ def read_manifest(path: Path) -> Rows:
             found="0 rows",
             fix="look at the summaries of the stages before for what dropped them",
         )
-    last = frame.group_by("tar", maintain_order=True).agg(
-        pl.all().sort_by("offset").last(), end=(pl.col("offset") + pl.col("num_bytes")).max()
-    )
-    for row in last.iter_rows(named=True):
-        _check_tar(path, row)
-    tars = last["tar"].to_list()
+    tars = frame["tar"].unique(maintain_order=True).to_list()
+    by_place = frame.sort("tar", "offset")
+    for keep in ("last", "first"):
+        for row in by_place.unique("tar", keep=keep, maintain_order=True).iter_rows(named=True):
+            _check_tar(path, row)
     number = pl.col("tar").replace_strict(tars, range(len(tars)), return_dtype=pl.Int32)
     return Rows(
         image_id=frame["image_id"].to_numpy(),
@@ -78,15 +83,15 @@ def read_manifest(path: Path) -> Rows:
 
 
 def _check_tar(manifest: Path, row: dict) -> None:
-    """Compare one tar with the manifest's last row in it."""
-    tar = Path(row["tar"])
+    """Compare one tar with one of the manifest's rows in it."""
+    tar, end = Path(row["tar"]), row["offset"] + row["num_bytes"]
     fix = f"restore the tar or make {manifest} again"
     if not tar.is_file():
         raise InputError(tar, expected=f"a tar named by {manifest}", found="no such file", fix=fix)
     size = tar.stat().st_size
-    if size < row["end"]:
+    if size < end:
         found = f"{size} bytes"
-        raise InputError(tar, expected=f"at least {row['end']} bytes", found=found, fix=fix)
+        raise InputError(tar, expected=f"at least {end} bytes", found=found, fix=fix)
     data = io.read_range(tar, offset=row["offset"], num_bytes=row["num_bytes"])
     if hashlib.sha256(data).hexdigest() != row["sha256"]:
         raise InputError(
@@ -147,11 +152,26 @@ def _mix(values: np.ndarray) -> np.ndarray:
     return values ^ (values >> np.uint64(31))
 
 
+class Shrink(Protocol):
+    """How many times smaller the image of a sample position may be decoded."""
+
+    def __call__(self, position: int, *, width: int, height: int) -> int:
+        """1, 2, 4 or 8."""
+        ...
+
+
+class _Decoded(NamedTuple):
+    pixels: np.ndarray
+    size: tuple[int, int]
+
+
 class Drawn(NamedTuple):
     """Images of some positions."""
 
     images: list[np.ndarray]
     """Each (H, W, 3) uint8, RGB."""
+    sizes: list[tuple[int, int]]
+    """Width and height of each whole image, which may have been decoded smaller."""
     image_ids: np.ndarray
     """(n,) int64, of the images really taken."""
     replaced: int
@@ -180,30 +200,44 @@ class Samples:
         """Keep the rows, and with `cache` every decoded image (3 bytes per pixel and process)."""
         self.rows = rows
         self.seed = seed
-        self._cache: dict[int, np.ndarray | None] | None = {} if cache else None
+        self._cache: dict[int, _Decoded | None] | None = {} if cache else None
 
-    def images(self, positions: np.ndarray) -> Drawn:
+    @property
+    def cached(self) -> bool:
+        """Whether decoded images are kept."""
+        return self._cache is not None
+
+    def images(self, positions: np.ndarray, *, shrink: Shrink | None = None) -> Drawn:
         """Decode the images of the positions.
 
+        Args:
+            positions: (n,) sample positions.
+            shrink: Asked for every JPEG once its header is read; None decodes all of it.
+
         Raises:
-            InputError: A hundred rows one after the other hold no image.
+            InputError: A hundred rows one after the other hold no image, or a tar has vanished.
         """
+        assert shrink is None or not self.cached, "what is kept must serve every later position"
         rows = order(positions, num_rows=len(self.rows), seed=self.seed)
-        found = [self._next_good(int(row)) for row in rows]
+        found = [
+            self._next_good(int(row), None if shrink is None else partial(shrink, position))
+            for row, position in zip(rows, positions.tolist(), strict=True)
+        ]
         taken = [
             (int(row) + passed) % len(self.rows)
             for row, (_, passed) in zip(rows, found, strict=True)
         ]
         return Drawn(
-            images=[image for image, _ in found],
+            images=[image.pixels for image, _ in found],
+            sizes=[image.size for image, _ in found],
             image_ids=self.rows.image_id[taken].astype(np.int64),
             replaced=sum(passed for _, passed in found),
         )
 
-    def _next_good(self, row: int) -> tuple[np.ndarray, int]:
+    def _next_good(self, row: int, shrink: partial[int] | None) -> tuple[_Decoded, int]:
         tries = min(_MAX_REPLACEMENTS, len(self.rows))
         for passed in range(tries):
-            image = self._image((row + passed) % len(self.rows))
+            image = self._image((row + passed) % len(self.rows), shrink)
             if image is not None:
                 return image, passed
         raise InputError(
@@ -213,22 +247,32 @@ class Samples:
             fix="make the tar and the manifest again",
         )
 
-    def _image(self, row: int) -> np.ndarray | None:
+    def _image(self, row: int, shrink: partial[int] | None) -> _Decoded | None:
         if self._cache is None:
-            return self._decode(row)
+            return self._decode(row, shrink)
         if row not in self._cache:
-            self._cache[row] = self._decode(row)
+            self._cache[row] = self._decode(row, shrink)
         return self._cache[row]
 
-    def _decode(self, row: int) -> np.ndarray | None:
+    def _decode(self, row: int, shrink: partial[int] | None) -> _Decoded | None:
         rows = self.rows
         tar, offset = rows.tars[rows.tar[row]], int(rows.offset[row])
-        data = io.read_range(tar, offset=offset, num_bytes=int(rows.num_bytes[row]))
         try:
-            return np.asarray(images.decode(data))
+            data = io.read_range(tar, offset=offset, num_bytes=int(rows.num_bytes[row]))
+            factor, whole = 1, None
+            if shrink is not None and (whole := images.jpeg_size(data)):
+                factor = shrink(width=whole[0], height=whole[1])
+            image = images.decode(data, shrink=factor)
         except images.ImageError as error:
-            logger.warning("%s: image at byte %d replaced: %s", tar, offset, error.status)
-            return None
+            reason = error.status
+        except (InputError, OSError):
+            if not tar.is_file():
+                raise
+            reason = "truncated"  # the tar was whole when training began
+        else:
+            return _Decoded(np.asarray(image), whole or image.size)
+        logger.warning("%s: image at byte %d replaced: %s", tar, offset, reason)
+        return None
 
 
 class _Steps(Dataset, Generic[T]):
@@ -237,8 +281,12 @@ class _Steps(Dataset, Generic[T]):
     def __init__(self, make: Callable[[int], T]) -> None:
         self.make = make
 
-    def __getitem__(self, step: int) -> T:
-        return self.make(step)
+    def __getitem__(self, step: int) -> T | InputError:
+        try:
+            return self.make(step)
+        except InputError as error:
+            # Returned, for the loader turns what a worker raises into a RuntimeError with a trace.
+            return error
 
 
 def _as_it_is(batch: T) -> T:
@@ -262,8 +310,15 @@ def batches(
         stop: One past the last step.
         num_workers: Processes that work ahead; 0 works in this one. Changes speed only.
         pin: Put tensors into pinned memory, for a CUDA device.
+
+    Raises:
+        InputError: As `make` does, in whatever process; a worker died.
     """
-    yield from DataLoader(
+    if num_workers:
+        # Every core has a worker. Said here, for a forked process cannot end threads it lacks.
+        cv2.setNumThreads(1)
+    others = set(active_children())
+    loader = DataLoader(
         _Steps(make),
         batch_size=None,
         sampler=range(start, stop),
@@ -274,3 +329,32 @@ def batches(
         # Without one the loader would draw from the global generator.
         generator=torch.Generator(),
     )
+    steps = iter(loader)
+    workers = set(active_children()) - others
+    if workers and current_thread() is main_thread():
+        # The loader's handler raises wherever the main thread happens to be, in the middle of a
+        # checkpoint too. Without it a death is noticed below, when the next step is waited for.
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    for _ in range(start, stop):
+        try:
+            batch = next(steps)
+        except RuntimeError as error:
+            _raise_if_one_died(workers, error)
+            raise
+        if isinstance(batch, InputError):
+            raise batch
+        yield batch
+
+
+def _raise_if_one_died(workers: Iterable[BaseProcess], error: RuntimeError) -> None:
+    died = [worker for worker in workers if worker.exitcode]
+    if died:
+        code = died[0].exitcode or 0
+        end = f"killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
+        knob = "speed.num_workers"
+        raise InputError(
+            knob,
+            expected="workers that live as long as the run",
+            found=f"worker {died[0].pid} {end}",
+            fix="lower it or give the job more memory, and run again: checkpoints are whole",
+        ) from error

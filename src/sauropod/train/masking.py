@@ -48,7 +48,8 @@ def sample_masks(
         grid: Patches per column and row (H, W).
         probability: Share of crops that are masked at all.
         ratio: Smallest and largest share of masked patches in a masked crop.
-        exact: Top masks up with single patches until the count is the one asked for.
+        exact: Ask every masked crop for the largest count of its stratum and top its mask up with
+            single patches, so that all steps mask the same number of patches.
 
     Returns:
         (len(crops), H * W) bool, True where masked. The union over ranks does not depend on how
@@ -60,20 +61,23 @@ def sample_masks(
         num_patches=grid[0] * grid[1],
         probability=probability,
         ratio=ratio,
+        exact=exact,
     )
     masks = np.zeros((len(crops), grid[0] * grid[1]), dtype=np.bool_)
-    for row, crop in enumerate(crops):
-        rng = _generator((*key, crop))
-        masks[row] = block_mask(rng, grid=grid, count=int(targets[crop])).ravel()
-        if exact:
-            _top_up(rng, masks[row], count=int(targets[crop]))
+    for mask, crop in zip(masks, crops, strict=True):
+        if count := int(targets[crop]):
+            rng = _generator((*key, crop))
+            mask[:] = block_mask(rng, grid=grid, count=count).ravel()
+            if exact:
+                _top_up(rng, mask, count=count)
     return masks
 
 
 def _top_up(rng: np.random.Generator, mask: NDArray[np.bool_], *, count: int) -> None:
     """Mask single free patches at random, in place, until `count` are masked."""
-    missing = count - int(mask.sum())
-    mask[rng.choice(np.flatnonzero(~mask), size=missing, replace=False)] = True
+    missing = count - int(np.count_nonzero(mask))
+    if missing:
+        mask[rng.permutation(np.flatnonzero(~mask))[:missing]] = True
 
 
 def _generator(key: Sequence[int]) -> np.random.Generator:
@@ -88,17 +92,19 @@ def mask_counts(
     num_patches: int,
     probability: float,
     ratio: tuple[float, float],
+    exact: bool = False,
 ) -> NDArray[np.int64]:
     """Patches to mask per crop: (num_crops,) int64, zeros for the unmasked.
 
     int(num_crops * probability) crops are masked. `ratio` is cut into as many equal strata, each
-    masked crop draws its share from a stratum of its own, and crops get theirs in random order.
+    masked crop draws its share from a stratum of its own (`exact`: takes the upper edge, as DINOv3
+    does, so that the counts are always the same), and crops get theirs in random order.
     """
     num_masked = int(num_crops * probability)
     counts = np.zeros(num_crops, dtype=np.int64)
     if num_masked:
         edges = np.linspace(*ratio, num_masked + 1)
-        shares = rng.uniform(edges[:-1], edges[1:])
+        shares = edges[1:] if exact else rng.uniform(edges[:-1], edges[1:])
         counts[:num_masked] = (num_patches * shares).astype(np.int64)
     return rng.permutation(counts)
 
@@ -151,7 +157,7 @@ def _add_block(rng: Draws, mask: NDArray[np.bool_], *, most: int, largest: float
         top = int(rng.integers(0, height - h + 1))
         start = int(rng.integers(0, width - w + 1))
         block = mask[top : top + h, start : start + w]
-        new = h * w - int(block.sum())
+        new = h * w - int(np.count_nonzero(block))
         if 0 < new <= most:
             block[...] = True
             return new

@@ -5,6 +5,7 @@ of global and local crops, N patches of a global crop. Crops are crop-major (see
 """
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,11 +68,14 @@ class MultiCrop:
             world_size: Ranks.
 
         Raises:
-            InputError: A size that does not divide.
+            InputError: A size that does not divide, or knobs that exclude one another.
         """
         for name, side in (("global_size", crops.global_size), ("local_size", crops.local_size)):
             _check_divides(f"crops.{name}", side, patch_size, "the patch size")
         _check_divides("optim.batch_size", batch_size, world_size, "the number of ranks")
+        if objective.group_size:
+            what = "the ranks times objective.group_size"
+            _check_divides("optim.batch_size", batch_size, world_size * objective.group_size, what)
         self.samples, self.crops, self.objective = samples, crops, objective
         self.batch_size, self.seed = batch_size, seed
         self.num_images = batch_size // world_size
@@ -99,15 +103,36 @@ class MultiCrop:
         return Loaded(Views(batch), num_images=B, replaced=drawn.replaced)
 
     def _masks(self, step: int) -> np.ndarray:
-        """(2 * b, N) bool: this rank's share of the masks of all 2 * B global crops."""
-        mine = self.first + np.arange(self.num_images)
+        """(2 * b, N) bool: masks of this rank's global crops.
+
+        Groups of `group_size` images are masked each as a batch of its own, named by its number in
+        the whole batch; without groups the whole batch is one, of which a rank takes its share.
+        """
+        key = (self.seed, int(Purpose.MASKS), step)
+        G, b = self.objective.group_size, self.num_images
+        if not G:
+            mine = self.first + np.arange(b)
+            crops = np.concatenate([mine, self.batch_size + mine]).tolist()
+            return self._sample_masks(key, crops=crops, num_crops=2 * self.batch_size)
+        groups = range(self.first // G, (self.first + b) // G)
+        masks = [
+            self._sample_masks((*key, group), crops=range(2 * G), num_crops=2 * G)
+            for group in groups
+        ]
+        # (groups, 2 * G, N) -> crop-major (2, groups * G, N) -> (2 * b, N)
+        return np.stack(masks).reshape(len(groups), 2, G, -1).swapaxes(0, 1).reshape(2 * b, -1)
+
+    def _sample_masks(
+        self, key: tuple[int, ...], *, crops: Sequence[int], num_crops: int
+    ) -> np.ndarray:
         return sample_masks(
-            (self.seed, int(Purpose.MASKS), step),
-            crops=np.concatenate([mine, self.batch_size + mine]).tolist(),
-            num_crops=2 * self.batch_size,
+            key,
+            crops=crops,
+            num_crops=num_crops,
             grid=self.grid,
             probability=self.objective.mask_probability,
             ratio=self.objective.mask_ratio,
+            exact=self.objective.exact_masks,
         )
 
 

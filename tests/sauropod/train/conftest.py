@@ -23,13 +23,15 @@ def jpeg(seed: int, size: int = 40) -> bytes:
     return buffer.getvalue()
 
 
-def write_manifest(folder: Path, *, count: int = 12, bad: tuple[int, ...] = ()) -> Path:
+def write_manifest(
+    folder: Path, *, count: int = 12, bad: tuple[int, ...] = (), size: int = 40
+) -> Path:
     """Write `manifest.parquet` and its tar; the rows numbered in `bad` hold no image."""
     tar = folder / "pool-00000.tar"
     rows = []
     with io.TarWriter(tar) as writer:
         for i in range(count):
-            data = b"no image" if i in bad else jpeg(i)
+            data = b"no image" if i in bad else jpeg(i, size)
             rows.append(
                 {
                     "image_id": 1000 + i,
@@ -53,7 +55,7 @@ def write_manifest(folder: Path, *, count: int = 12, bad: tuple[int, ...] = ()) 
 def make_manifest(tmp_path: Path) -> MakeManifest:
     """`write_manifest` into the test's own folder."""
 
-    def make(*, count: int = 12, bad: tuple[int, ...] = ()) -> Path:
-        return write_manifest(tmp_path, count=count, bad=bad)
+    def make(*, count: int = 12, bad: tuple[int, ...] = (), size: int = 40) -> Path:
+        return write_manifest(tmp_path, count=count, bad=bad, size=size)
 
     return make

@@ -1,8 +1,12 @@
 """Order, replacement and refusal: what the manifest says is what is trained on."""
 
+import dataclasses
 import logging
+import os
+import signal
 from collections import Counter
 from collections.abc import Callable
+from multiprocessing import active_children
 from pathlib import Path
 
 import numpy as np
@@ -97,11 +101,24 @@ class TestManifest:
         with pytest.raises(InputError, match="found 5000 bytes"):
             read_manifest(path)
 
-    def test_tar_changed(self, make_manifest: MakeManifest) -> None:
+    @pytest.mark.parametrize("row", [0, -1])
+    def test_tar_changed(self, make_manifest: MakeManifest, row: int) -> None:
+        path = make_manifest()
+        offset = schema.read(path, schema.MANIFEST)["offset"][row]
+        with (path.parent / "pool-00000.tar").open("r+b") as tar:
+            tar.seek(offset + 100)
+            tar.write(b"other bytes")
+        with pytest.raises(InputError, match=rf"image of sha256 .* at byte {offset}, found other"):
+            read_manifest(path)
+
+    def test_tar_written_again_with_more_images(self, make_manifest: MakeManifest) -> None:
         path = make_manifest()
         tar = path.parent / "pool-00000.tar"
-        tar.write_bytes(bytes(reversed(tar.read_bytes())))
-        with pytest.raises(InputError, match="found other bytes"):
+        old = tar.read_bytes()
+        with io.TarWriter(tar) as writer:
+            writer.add("new.jpg", b"a new first image")
+        tar.write_bytes(tar.read_bytes()[:1024] + old)
+        with pytest.raises(InputError, match=r"pool-00000\.tar: .* found other bytes"):
             read_manifest(path)
 
 
@@ -133,6 +150,38 @@ class TestSamples:
         with pytest.raises(InputError, match="12 bad ones in a row"):
             samples.images(np.arange(2))
 
+    def test_tar_cut_short_while_training(
+        self, make_manifest: MakeManifest, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        rows = read_manifest(make_manifest())
+        samples = Samples(rows, seed=1)
+        os.truncate(rows.tars[0], int(rows.offset[10]) + 100)
+        drawn = samples.images(np.arange(12))
+        assert drawn.replaced == 2 + 1
+        assert not {1010, 1011} & set(drawn.image_ids.tolist())
+        assert f"{rows.tars[0]}: image at byte {rows.offset[10]} replaced: truncated" in caplog.text
+
+    def test_tar_gone_while_training(self, make_manifest: MakeManifest) -> None:
+        rows = read_manifest(make_manifest())
+        gone = rows.tars[0].with_name("gone.tar")
+        samples = Samples(dataclasses.replace(rows, tars=(gone,)), seed=1)
+        with pytest.raises(InputError, match=r"gone\.tar: .* no such file"):
+            samples.images(np.arange(12))
+
+    def test_only_as_much_is_decoded_as_is_asked_for(self, make_manifest: MakeManifest) -> None:
+        rows = read_manifest(make_manifest(bad=(3,), size=80))
+        asked = []
+
+        def shrink(position: int, *, width: int, height: int) -> int:
+            asked.append((position, width, height))
+            return 4 if position % 2 else 1
+
+        drawn = Samples(rows, seed=1).images(np.arange(12, 24), shrink=shrink)
+        assert asked == [(position, 80, 80) for position in range(12, 24)]
+        assert [image.shape for image in drawn.images] == [(80, 80, 3), (20, 20, 3)] * 6
+        assert drawn.sizes == [(80, 80)] * 12
+        assert drawn.replaced == 1
+
     def test_cache_changes_nothing(
         self, make_manifest: MakeManifest, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -150,11 +199,44 @@ class TestSamples:
         assert again.replaced == plain.replaced
 
 
-@pytest.mark.parametrize("num_workers", [0, 2])
-def test_batches_keep_the_order(num_workers: int) -> None:
-    got = list(data.batches(_square, start=3, stop=9, num_workers=num_workers))
-    assert got == [9, 16, 25, 36, 49, 64]
+class TestBatches:
+    @pytest.mark.parametrize("num_workers", [0, 2])
+    def test_they_keep_the_order(self, num_workers: int) -> None:
+        got = list(data.batches(_square, start=3, stop=9, num_workers=num_workers))
+        assert got == [9, 16, 25, 36, 49, 64]
+
+    @pytest.mark.parametrize("num_workers", [0, 1])
+    def test_a_mistake_found_by_a_worker_stays_one_sentence(self, num_workers: int) -> None:
+        got = data.batches(_vanished_at_two, start=0, stop=9, num_workers=num_workers)
+        assert [next(got), next(got)] == [0, 1]
+        with pytest.raises(InputError, match=r"^a\.tar: expected a tar, found none; put it back$"):
+            next(got)
+
+    def test_a_bug_in_a_worker_stays_a_bug(self) -> None:
+        with pytest.raises(ZeroDivisionError):
+            next(data.batches(_divide_by_zero, start=0, stop=1, num_workers=1))
+
+    def test_a_killed_worker_is_reported_where_its_step_is_awaited(self) -> None:
+        others = set(active_children())
+        got = data.batches(_square, start=0, stop=99, num_workers=1)
+        assert next(got) == 0
+        (worker,) = set(active_children()) - others
+        os.kill(worker.pid, signal.SIGKILL)
+        worker.join()
+        with pytest.raises(InputError, match=rf"worker {worker.pid} killed by signal 9; lower it"):
+            list(got)
 
 
 def _square(step: int) -> int:
     return step * step
+
+
+def _vanished_at_two(step: int) -> int:
+    if step == 2:
+        path = "a.tar"
+        raise InputError(path, expected="a tar", found="none", fix="put it back")
+    return step
+
+
+def _divide_by_zero(step: int) -> float:
+    return 1 / step

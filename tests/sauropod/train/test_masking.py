@@ -118,14 +118,19 @@ def test_ranks_draw_what_one_process_draws(seed: int, step: int, split: int, exa
     assert np.array_equal(np.concatenate(parts), whole)
 
 
-def test_exact_counts_and_different_steps() -> None:
-    first, second = (
-        sample_masks((0, step), crops=range(32), num_crops=32, grid=(16, 16), exact=True)
-        for step in range(2)
+def test_exact_counts_are_the_upper_edges_of_the_strata_in_every_step() -> None:
+    edges = np.linspace(0.1, 0.5, 17)[1:]
+    for step in range(4):
+        masks = sample_masks((0, step), crops=range(32), num_crops=32, grid=(16, 16), exact=True)
+        counts = masks.sum(axis=1)
+        assert np.array_equal(np.sort(counts[counts > 0]), (256 * edges).astype(int))
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 99), side=st.integers(3, 16), high=st.floats(0.2, 1.0))
+def test_any_count_can_be_reached_exactly(seed: int, side: int, high: float) -> None:
+    masks = sample_masks(
+        (seed,), crops=range(6), num_crops=6, grid=(side, side), ratio=(0.1, high), exact=True
     )
-    assert not np.array_equal(first, second)
-    shares = first.sum(axis=1)
-    assert (shares > 0).sum() == 16
-    loose = sample_masks((0, 0), crops=range(32), num_crops=32, grid=(16, 16))
-    assert (loose <= first).all()
-    assert (first.sum(axis=1) >= loose.sum(axis=1)).all()
+    edges = np.linspace(0.1, high, 4)[1:]
+    assert np.sort(masks.sum(axis=1))[3:].tolist() == (side * side * edges).astype(int).tolist()

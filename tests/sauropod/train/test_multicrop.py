@@ -1,5 +1,6 @@
 """Batches do not depend on who makes them: ranks share out one batch of the step."""
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -60,6 +61,54 @@ def test_ranks_share_out_the_batch_of_one(make_manifest: MakeManifest, world_siz
         crop_major = [getattr(part, name).unflatten(0, (views, -1)) for part in parts]
         got = torch.cat(crop_major, dim=1).flatten(0, 1)
         assert torch.equal(got, expected), name
+
+
+class TestGroups:
+    """Masks of groups of images: as on the reference's GPUs, whatever the ranks."""
+
+    OBJECTIVE = Objective(group_size=2, mask_ratio=(0.2, 0.8))
+
+    def masks(self, manifest: Path, *, step: int, **changes: object) -> torch.Tensor:
+        changes = {"objective": self.OBJECTIVE, **changes}
+        return batch_of(multicrop(manifest, **changes), step).masks.unflatten(0, (2, -1))
+
+    def test_every_group_is_a_batch_of_its_own(self, make_manifest: MakeManifest) -> None:
+        masks = self.masks(make_manifest(), step=3)
+        for group in range(3):
+            counts = masks[:, 2 * group : 2 * group + 2].sum(dim=-1).flatten().sort().values
+            assert counts[:2].tolist() == [0, 0]
+            low, high = counts[2:].tolist()  # one in each half of 3 to 12 patches of 16
+            assert 0 < low <= 8 <= high + 4 <= 16
+        assert not torch.equal(masks[:, :2], masks[:, 2:4])
+
+    @pytest.mark.parametrize("exact", [False, True])
+    def test_they_do_not_depend_on_ranks(self, make_manifest: MakeManifest, exact: bool) -> None:
+        manifest = make_manifest()
+        objective = dataclasses.replace(self.OBJECTIVE, exact_masks=exact)
+        whole = self.masks(manifest, step=4, objective=objective)
+        parts = [
+            self.masks(manifest, step=4, objective=objective, rank=rank, world_size=3)
+            for rank in range(3)
+        ]
+        assert torch.equal(torch.cat(parts, dim=1), whole)
+
+    def test_exact_masks_keep_shapes_constant(self, make_manifest: MakeManifest) -> None:
+        manifest = make_manifest()
+        objective = dataclasses.replace(self.OBJECTIVE, exact_masks=True)
+        numbers = {
+            len(
+                batch_of(multicrop(manifest, objective=objective, rank=r, world_size=3), step)
+                .masks.flatten()
+                .nonzero()
+            )
+            for step in range(6)
+            for r in range(3)
+        }
+        assert numbers == {int(16 * 0.5) + int(16 * 0.8)}
+
+    def test_ranks_must_hold_whole_groups(self, make_manifest: MakeManifest) -> None:
+        with pytest.raises(InputError, match=r"optim\.batch_size.*ranks times.* 6; use 4"):
+            multicrop(make_manifest(), objective=self.OBJECTIVE, world_size=2)
 
 
 def test_steps_go_through_the_manifest_once_per_epoch(make_manifest: MakeManifest) -> None:
