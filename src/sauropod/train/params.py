@@ -75,24 +75,20 @@ def set_hyperparameters(
     optimizer: torch.optim.Optimizer,
     *,
     lr: float,
-    weight_decay: float,
+    backbone_lr: float,
     last_layer_lr: float,
-    backbone_lr: float | None = None,
+    weight_decay: float,
 ) -> None:
     """Write this step's learning rates and weight decay into groups made by `param_groups`.
 
     Args:
         optimizer: AdamW, whose decay is a share of the learning rate: at 0 nothing moves.
         lr: Of the heads.
-        weight_decay: Of everything that decays.
+        backbone_lr: Of the backbone.
         last_layer_lr: Of the prototypes.
-        backbone_lr: Of the backbone; None takes `lr`.
+        weight_decay: Of everything that decays.
     """
-    rates = {
-        "lr": lr,
-        "last_layer_lr": last_layer_lr,
-        "backbone_lr": lr if backbone_lr is None else backbone_lr,
-    }
+    rates = {"lr": lr, "backbone_lr": backbone_lr, "last_layer_lr": last_layer_lr}
     for group in optimizer.param_groups:
         group["lr"] = rates[group["schedule"]] * group["lr_multiplier"]
         group["weight_decay"] = weight_decay * group["wd_multiplier"]

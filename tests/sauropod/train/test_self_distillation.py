@@ -99,7 +99,7 @@ def test_a_whole_step_matches_the_reference(golden: Golden, golden_folder: Path)
     norms = clip_gradients(student, max_norm=clip)
     for name, norm in norms.items():
         torch.testing.assert_close(norm, g[f"gradnorm/{name}"], atol=5e-4, rtol=1e-4)
-    set_hyperparameters(optimizer, lr=lr, weight_decay=wd, last_layer_lr=last_lr)
+    set_hyperparameters(optimizer, lr=lr, backbone_lr=lr, last_layer_lr=last_lr, weight_decay=wd)
     optimizer.step()
     model.update_ema(momentum=momentum)
     check_weights_after(model, g)
