@@ -20,6 +20,7 @@ import distill
 import pretrain
 from sauropod import cli, io, schema
 from sauropod.errors import InputError
+from sauropod.models.head import build_heads
 from sauropod.models.weights import load_backbone, load_heads
 from sauropod.train.config import (
     Adapt,
@@ -217,6 +218,26 @@ def test_warm_start(trained: Trained, tmp_path: Path) -> None:
     old, _ = load_backbone(source)
     new, _ = load_backbone(tmp_path / "backbone.safetensors")
     assert all(torch.equal(a, b) for a, b in zip(old.parameters(), new.parameters(), strict=True))
+
+
+def test_heads_learn_alone_at_first(trained: Trained, tmp_path: Path) -> None:
+    alone = dataclasses.replace(OPTIM, head_warmup_steps=OPTIM.steps)
+    source = trained.file("pretrain", "backbone.safetensors")
+    pretrain.main(
+        manifest=trained.manifest,
+        out=tmp_path / "backbone.safetensors",
+        heads=tmp_path / "heads.safetensors",
+        log=tmp_path / "log.parquet",
+        checkpoints=tmp_path / "checkpoints",
+        knobs=dataclasses.replace(PRETRAIN, optim=alone, seed=1),
+        speed=SPEED,
+        init=source,
+    )
+    old, new = load_file(source), load_file(tmp_path / "backbone.safetensors")
+    assert all(torch.equal(old[key], new[key]) for key in old)
+    heads = load_file(tmp_path / "heads.safetensors")
+    fresh = build_heads(HEADS, embed_dim=BACKBONE.embed_dim, seed=1).state_dict()
+    assert not torch.equal(heads["dino_head.mlp.0.weight"], fresh["dino_head.mlp.0.weight"])
 
 
 def test_distill_refuses_another_patch_size(trained: Trained, tmp_path: Path) -> None:
