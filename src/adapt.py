@@ -30,6 +30,7 @@ def main(
     checkpoints: Path,
     knobs: cli.Knobs[Adapt],
     speed: cli.Knobs[Speed],
+    probe: tuple[Path, ...] = (),
 ) -> None:
     """Train on at a higher resolution; SIGTERM or SIGUSR1 ends with a checkpoint and code 75.
 
@@ -46,9 +47,16 @@ def main(
             resumes from its own.
         knobs: How to train.
         speed: Where and how fast.
+        probe: Labelled image folders, each {train,val}/<class>/<image>, that k-NN is measured on
+            every `probe_every` steps.
     """
     session = Session(
-        stage="adapt", knobs=knobs, speed=speed, manifest=manifest, weights=(backbone, heads)
+        stage="adapt",
+        knobs=knobs,
+        speed=speed,
+        manifest=manifest,
+        weights=(backbone, heads),
+        probes=probe,
     )
     with session.started():
         vit, arch = load_backbone(backbone)
@@ -61,7 +69,7 @@ def main(
             group=sharding.group(),
             max_bytes=session.max_bytes,
         )
-        fitted = session.train(model, patch_size=arch.patch_size, checkpoints=checkpoints)
+        fitted = session.train(model, students=[arch], heads=shape, checkpoints=checkpoints)
         session.save(model.teacher, fitted, backbone=(out, arch), heads=(out_heads, shape))
         session.save_log(fitted, log)
 

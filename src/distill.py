@@ -32,6 +32,7 @@ def main(
     checkpoints: Path,
     knobs: cli.Knobs[Distill],
     speed: cli.Knobs[Speed],
+    probe: tuple[Path, ...] = (),
 ) -> None:
     """Distil; SIGTERM or SIGUSR1 ends with a checkpoint and exit code 75.
 
@@ -51,6 +52,8 @@ def main(
             resumes from its own.
         knobs: The students and how to train them.
         speed: Where and how fast.
+        probe: Labelled image folders, each {train,val}/<class>/<image>, that k-NN is measured on
+            every `probe_every` steps.
     """
     session = Session(
         stage="distill",
@@ -58,6 +61,7 @@ def main(
         speed=speed,
         manifest=manifest,
         weights=(teacher, teacher_heads),
+        probes=probe,
     )
     archs = students_of(knobs)
     check_one_each(archs, out=out, heads=heads)
@@ -77,7 +81,13 @@ def main(
             group=sharding.group(),
             max_bytes=session.max_bytes,
         )
-        fitted = session.train(model, patch_size=teacher_arch.patch_size, checkpoints=checkpoints)
+        fitted = session.train(
+            model,
+            students=list(archs.values()),
+            heads=shape,
+            teacher=teacher_arch,
+            checkpoints=checkpoints,
+        )
         for (name, arch), *paths in zip(archs.items(), out, heads, strict=True):
             average = model.average(name)
             session.save(average, fitted, backbone=(paths[0], arch), heads=(paths[1], shape))

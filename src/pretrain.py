@@ -5,19 +5,17 @@
         --heads results/pretrain/main/heads.safetensors
         --log results/pretrain/main/log.parquet --checkpoints checkpoints/pretrain/main
 
-On several devices: `torchrun --standalone --nproc-per-node=gpu src/pretrain.py ...`.
+From a released backbone, with fresh heads that learn alone at first: `--init dinov2_vits14.pth
+--optim.head-warmup-steps 1000`. On several devices: `torchrun --standalone --nproc-per-node=gpu src/pretrain.py ...`.
 """
 
 from pathlib import Path
 
 from sauropod import cli
-from sauropod.models.head import build_heads
-from sauropod.models.vit import build_vit
-from sauropod.models.weights import load_backbone
 from sauropod.train import sharding
 from sauropod.train.config import Pretrain, Speed
 from sauropod.train.self_distillation import SelfDistillation
-from sauropod.train.session import Session
+from sauropod.train.session import Session, initial
 from sauropod.train.student import make_student
 
 
@@ -29,7 +27,9 @@ def main(
     checkpoints: Path,
     knobs: cli.Knobs[Pretrain],
     speed: cli.Knobs[Speed],
+    probe: tuple[Path, ...] = (),
     init: Path | None = None,
+    init_heads: Path | None = None,
 ) -> None:
     """Pretrain a backbone; SIGTERM or SIGUSR1 ends with a checkpoint and exit code 75.
 
@@ -42,23 +42,32 @@ def main(
             resumes from its own.
         knobs: What is trained and how.
         speed: Where and how fast.
-        init: Backbone to start from instead of random weights.
+        probe: Labelled image folders, each {train,val}/<class>/<image>, that k-NN is measured on
+            every `probe_every` steps.
+        init: Backbone to start from instead of random weights: ours, Meta's, Hugging Face's or
+            timm's; its position embeddings are resized to the knobs' grid.
+        init_heads: Projection heads to start from, ours, instead of random weights.
     """
-    inputs = () if init is None else (init,)
-    session = Session(stage="pretrain", knobs=knobs, speed=speed, manifest=manifest, weights=inputs)
+    inputs = tuple(path for path in (init, init_heads) if path is not None)
+    session = Session(
+        stage="pretrain",
+        knobs=knobs,
+        speed=speed,
+        manifest=manifest,
+        weights=inputs,
+        probes=probe,
+    )
     with session.started():
-        if init is None:
-            vit = build_vit(knobs.backbone, seed=knobs.seed)
-        else:
-            vit, _ = load_backbone(init, expect=knobs.backbone)
-        projections = build_heads(knobs.heads, embed_dim=vit.embed_dim, seed=knobs.seed)
+        vit, projections = initial(knobs, backbone=init, heads=init_heads)
         model = SelfDistillation(
             make_student(vit, projections),
             objective=knobs.objective,
             group=sharding.group(),
             max_bytes=session.max_bytes,
         )
-        fitted = session.train(model, patch_size=knobs.backbone.patch_size, checkpoints=checkpoints)
+        fitted = session.train(
+            model, students=[knobs.backbone], heads=knobs.heads, checkpoints=checkpoints
+        )
         session.save(
             model.teacher, fitted, backbone=(out, knobs.backbone), heads=(heads, knobs.heads)
         )

@@ -256,7 +256,7 @@ def _mlp(graph: _Graph, x: str, layer: nn.Module, *, name: str) -> str:
     return graph.linear(product, layer.w3, out=f"{name}.w3")
 
 
-def _residual(graph: _Graph, x: str, y: str, scale: nn.Module, *, name: str) -> str:
-    if isinstance(scale, LayerScale):
+def _residual(graph: _Graph, x: str, y: str, scale: LayerScale | None, *, name: str) -> str:
+    if scale is not None:
         y = graph.node("Mul", y, graph.weight(f"{name}.gamma", scale.gamma), out=name)
     return graph.node("Add", x, y, out=f"{name}.sum")

@@ -83,6 +83,13 @@ def arch_of(knobs: Backbone) -> Arch:
     return Arch(dim, knobs.depth or named.depth, heads)
 
 
+def _check_installed(attention: AttentionBackend) -> None:
+    if attention == "xformers" and not has_xformers():
+        knob = "attention"
+        fix = "install xformers or choose sdpa"
+        raise InputError(knob, expected="xformers", found="no such package", fix=fix)
+
+
 def _mistake(*, knob: str, expected: str, found: str) -> InputError:
     return InputError(knob, expected=expected, found=found, fix="correct the backbone's knobs")
 
@@ -119,10 +126,7 @@ class VisionTransformer(nn.Module):
             InputError: knobs that do not fit each other, or a backend that is not installed.
         """
         super().__init__()
-        if attention == "xformers" and not has_xformers():
-            fix = "install xformers or choose sdpa"
-            knob = "attention backend"
-            raise InputError(knob, expected="xformers", found="no such package", fix=fix)
+        _check_installed(attention)
         dim, depth, num_heads = arch_of(knobs)
         self.attention: AttentionBackend = attention
         self.embed_dim, self.patch_size = dim, knobs.patch_size
@@ -170,6 +174,18 @@ class VisionTransformer(nn.Module):
         nn.init.uniform_(self.patch_embed.proj.weight, -bound, bound, generator=generator)
         assert self.patch_embed.proj.bias is not None
         nn.init.uniform_(self.patch_embed.proj.bias, -bound, bound, generator=generator)
+
+    def run_by(self, attention: AttentionBackend, *, recompute: bool) -> None:
+        """Choose the attention backend, and whether blocks are computed again in backward.
+
+        Raises:
+            InputError: The backend is not installed.
+        """
+        _check_installed(attention)
+        self.attention, self.recompute = attention, recompute
+        for block in self.blocks:
+            assert isinstance(block, Block)
+            block.attn.backend = attention
 
     def compile_blocks(self) -> None:
         """Compile every block, whole and for fixed shapes; a copy of this module is not compiled.

@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,15 +14,23 @@ from torch import nn
 
 from sauropod import io
 from sauropod.errors import InputError
+from sauropod.models.flops import peak_flops, step_flops
 from sauropod.models.head import build_heads
-from sauropod.models.vit import build_vit
-from sauropod.models.weights import save_backbone, save_heads
+from sauropod.models.vit import VisionTransformer, build_vit
+from sauropod.models.weights import (
+    load_backbone,
+    load_heads,
+    resize_pos_embed,
+    save_backbone,
+    save_heads,
+)
 from sauropod.train import sharding
 from sauropod.train.config import Adapt, Backbone, Distill, Heads, Pretrain, Speed
 from sauropod.train.data import Rows, Samples, read_manifest
 from sauropod.train.distillation import Distillation
 from sauropod.train.fit import DTYPES, Fitted, Running, fit
 from sauropod.train.multicrop import MultiCrop
+from sauropod.train.probe import Probe
 from sauropod.train.recipe import schedules
 from sauropod.train.self_distillation import SelfDistillation
 from sauropod.train.teacher import backbone_of
@@ -39,6 +47,8 @@ class Session:
     manifest: Path
     weights: tuple[Path, ...] = ()
     """Weights files the run starts from."""
+    probes: tuple[Path, ...] = ()
+    """Labelled image folders for the online probe."""
     place: sharding.Ranks = dataclasses.field(default_factory=sharding.ranks)
 
     @property
@@ -70,30 +80,42 @@ class Session:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def train(
-        self, model: SelfDistillation | Distillation, *, patch_size: int, checkpoints: Path
+        self,
+        model: SelfDistillation | Distillation,
+        *,
+        students: Sequence[Backbone],
+        heads: Heads,
+        teacher: Backbone | None = None,
+        checkpoints: Path,
     ) -> Fitted:
         """Train the model on the manifest; all ranks call it, inside `started`.
+
+        Args:
+            model: On the CPU.
+            students: Architecture of everything that learns.
+            heads: Shape of everybody's heads.
+            teacher: Architecture of a frozen teacher, in distillation.
+            checkpoints: Folder of checkpoints, one inside per fingerprint.
 
         Raises:
             Checkpointed: Stopped by a signal, see `fit`.
             InputError: See `MultiCrop` and `fit`.
         """
         knobs, speed, place = self.knobs, self.speed, self.place
-        samples = Samples(self.rows, seed=knobs.seed, cache=speed.cache)
         load = MultiCrop(
-            samples,
+            Samples(self.rows, seed=knobs.seed, cache=speed.cache),
             crops=knobs.crops,
             objective=knobs.objective,
-            patch_size=patch_size,
+            patch_size=students[0].patch_size,
             batch_size=knobs.optim.batch_size,
             seed=knobs.seed,
             rank=place.rank,
             world_size=place.world_size,
         )
-        device, run = self.device, self.fingerprint()
-        for module in (model, *model.networks):
-            module.to(device)
-        sharding.shard(model.networks, dtype=DTYPES[knobs.optim.precision])
+        device, run, dtype = self.device, self.fingerprint(), DTYPES[knobs.optim.precision]
+        probe = self._probe(model, device=device, dtype=dtype)
+        _prepare(model, speed, device=device, dtype=dtype)
+        flops = step_flops(students, heads, knobs.crops, objective=knobs.objective, teacher=teacher)
         return fit(
             model,
             load=load,
@@ -105,14 +127,47 @@ class Session:
                 device=device,
                 checkpoints=checkpoints / run,
                 checkpoint_every=speed.checkpoint_every,
+                keep_checkpoints=speed.keep_checkpoints,
                 log_every=speed.log_every,
                 num_workers=speed.num_workers,
                 accumulate=speed.accumulate,
-                keep_checkpoints=speed.keep_checkpoints,
+                probe=probe,
+                probe_every=speed.probe_every,
+                flops_per_image=flops,
+                peak_flops=self._peak_flops(device),
                 fingerprint=run,
                 label=self.stage,
             ),
         )
+
+    def _probe(
+        self,
+        model: SelfDistillation | Distillation,
+        *,
+        device: torch.device,
+        dtype: torch.dtype | None,
+    ) -> Callable[[], dict[str, float]] | None:
+        """What measures the results in training; nothing without folders or `probe_every`."""
+        if not (self.probes and self.speed.probe_every):
+            return None
+        probe = Probe(self.probes, crop=self.knobs.crops.global_size)
+
+        def measured() -> dict[str, float]:
+            return {
+                column.replace("probe/", f"probe/{name}"): value
+                for name, backbone in model.backbones.items()
+                for column, value in probe(backbone, device=device, dtype=dtype).items()
+            }
+
+        return measured
+
+    def _peak_flops(self, device: torch.device) -> float | None:
+        """FLOP/s of one device, as told or as known."""
+        if self.speed.peak_tflops:
+            return self.speed.peak_tflops * 1e12
+        if device.type != "cuda":
+            return None
+        return peak_flops(torch.cuda.get_device_name(device), self.knobs.optim.precision)
 
     def save(
         self,
@@ -162,6 +217,46 @@ class Session:
             "manifest_sha256": io.sha256_file(self.manifest),
             "weights": {str(path): io.sha256_file(path) for path in self.weights},
         }
+
+
+def _prepare(
+    model: SelfDistillation | Distillation,
+    speed: Speed,
+    *,
+    device: torch.device,
+    dtype: torch.dtype | None,
+) -> None:
+    """Move a model to its device, choose how it runs, and shard it."""
+    for module in (model, *model.networks):
+        module.to(device)
+    for network in model.networks:
+        if isinstance(network, VisionTransformer):
+            network.run_by(speed.attention, recompute=speed.recompute)
+            if speed.compile:
+                network.compile_blocks()
+    sharding.shard(model.networks, dtype=dtype, parallel=speed.parallel)
+
+
+def initial(
+    knobs: Pretrain, *, backbone: Path | None, heads: Path | None
+) -> tuple[VisionTransformer, nn.ModuleDict]:
+    """Backbone and heads to start from: those of files where given, else drawn.
+
+    The file's position embeddings are resized to the knobs' grid; nothing else may differ.
+
+    Raises:
+        InputError: A file holds something else than the knobs say.
+    """
+    arch = knobs.backbone
+    if backbone is None:
+        vit = build_vit(arch, seed=knobs.seed)
+    else:
+        stored = dataclasses.replace(arch, image_size=load_backbone(backbone)[1].image_size)
+        vit, _ = load_backbone(backbone, expect=stored)
+        vit, _ = resize_pos_embed(vit, knobs=stored, image_size=arch.image_size)
+    if heads is None:
+        return vit, build_heads(knobs.heads, embed_dim=vit.embed_dim, seed=knobs.seed)
+    return vit, load_heads(heads, expect=knobs.heads)[0]
 
 
 def students_of(knobs: Distill) -> dict[str, Backbone]:
