@@ -6,7 +6,7 @@ python src/distill.py --manifest results/manifest/lvd.parquet
     --students vit_small vit_base
     --out results/distill/vit_{small,base}/backbone.safetensors
     --heads results/distill/vit_{small,base}/heads.safetensors
-    --log results/distill/log.parquet --checkpoints checkpoints/distill
+    --log results/distill/main/log.parquet --checkpoints checkpoints/distill/main
 """
 
 from pathlib import Path

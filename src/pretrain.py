@@ -1,12 +1,12 @@
 """Pretrain a backbone on a manifest by self-distillation (DINO + iBOT + KoLeo).
 
-    python src/pretrain.py --manifest results/manifest/lvd.parquet
+    python src/pretrain.py --config config/presets/tiny_cpu.yaml --manifest manifest.parquet
         --out results/pretrain/main/backbone.safetensors
-        --heads results/pretrain/main/heads.safetensors
-        --log results/pretrain/main/log.parquet --checkpoints checkpoints/pretrain/main
 
 From a released backbone, with fresh heads that learn alone at first: `--init dinov2_vits14.pth
---optim.head-warmup-steps 1000`. On several devices: `torchrun --standalone --nproc-per-node=gpu src/pretrain.py ...`.
+--optim.head-warmup-steps 1000`. On several devices:
+
+    torchrun --standalone --nproc-per-node=gpu src/pretrain.py ...
 """
 
 from pathlib import Path
@@ -22,11 +22,11 @@ from sauropod.train.student import make_student
 def main(
     manifest: Path,
     out: Path,
-    heads: Path,
-    log: Path,
-    checkpoints: Path,
     knobs: cli.Knobs[Pretrain],
     speed: cli.Knobs[Speed],
+    heads: Path | None = None,
+    log: Path | None = None,
+    checkpoints: Path | None = None,
     probe: tuple[Path, ...] = (),
     init: Path | None = None,
     init_heads: Path | None = None,
@@ -36,12 +36,12 @@ def main(
     Args:
         manifest: Training set (table MANIFEST).
         out: Backbone to write (safetensors); facts about the run go into a .json beside it.
-        heads: Projection heads to write (safetensors).
-        log: Training log to write (Parquet).
-        checkpoints: Folder of checkpoints, one inside per knobs and inputs; an interrupted run
-            resumes from its own.
         knobs: What is trained and how.
         speed: Where and how fast.
+        heads: Projection heads to write; heads.safetensors beside `out` unless named.
+        log: Training log to write; log.parquet beside `out` unless named.
+        checkpoints: Folder of checkpoints, one inside per knobs and inputs, that an interrupted run
+            resumes from; `checkpoints` beside `out` unless named.
         probe: Labelled image folders, each {train,val}/<class>/<image>, that k-NN is measured on
             every `probe_every` steps.
         init: Backbone to start from instead of random weights: ours, Meta's, Hugging Face's or
@@ -66,12 +66,18 @@ def main(
             max_bytes=session.max_bytes,
         )
         fitted = session.train(
-            model, students=[knobs.backbone], heads=knobs.heads, checkpoints=checkpoints
+            model,
+            students=[knobs.backbone],
+            heads=knobs.heads,
+            checkpoints=checkpoints or out.with_name("checkpoints"),
         )
         session.save(
-            model.teacher, fitted, backbone=(out, knobs.backbone), heads=(heads, knobs.heads)
+            model.teacher,
+            fitted,
+            backbone=(out, knobs.backbone),
+            heads=(heads or out.with_name("heads.safetensors"), knobs.heads),
         )
-        session.save_log(fitted, log)
+        session.save_log(fitted, log or out.with_name("log.parquet"))
 
 
 if __name__ == "__main__":

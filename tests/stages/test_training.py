@@ -240,6 +240,37 @@ def test_heads_learn_alone_at_first(trained: Trained, tmp_path: Path) -> None:
     assert not torch.equal(heads["dino_head.mlp.0.weight"], fresh["dino_head.mlp.0.weight"])
 
 
+def test_warm_start_on_another_grid_with_heads_and_a_probe(
+    trained: Trained, tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(0)
+    for split, number in (("train", 4), ("val", 2)):
+        for shade in ("dark", "light"):
+            folder = tmp_path / "shades" / split / shade
+            folder.mkdir(parents=True)
+            for i in range(number):
+                pixels = rng.integers(0, 100, (20, 20, 3)) + (150 if shade == "light" else 0)
+                Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{i}.png")
+    out = tmp_path / "out" / "backbone.safetensors"
+    pretrain.main(
+        manifest=trained.manifest,
+        out=out,
+        knobs=dataclasses.replace(PRETRAIN, backbone=dataclasses.replace(BACKBONE, image_size=24)),
+        speed=dataclasses.replace(SPEED, probe_every=2, accumulate=2, recompute=True),
+        init=trained.file("pretrain", "backbone.safetensors"),
+        init_heads=trained.file("pretrain", "heads.safetensors"),
+        probe=(tmp_path / "shades",),
+    )
+    vit, _ = load_backbone(out)
+    assert vit.pos_embed.shape == (1, 37, 16)
+    log = pl.read_parquet(out.with_name("log.parquet"))
+    assert log["probe/shades"].is_null().to_list() == [True, False, True]
+    assert 0 <= log["probe/shades"][1] <= 1
+    assert log["health/feature_rank"].is_between(1, 16).all()
+    facts = json.loads(out.with_suffix(".json").read_text())
+    assert len(facts["weights"]) == 2
+
+
 def test_distill_refuses_another_patch_size(trained: Trained, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"patch size 8.*set backbone\.patch_size to 4"):
         distill.main(
