@@ -1,7 +1,8 @@
 """What the end of a training log says in plain words: collapse, starvation, skipped steps.
 
 Conservative: a sentence is said only when the median of the last rows is far outside of what
-healthy runs show. The thresholds are below, each with its reason.
+healthy runs show. As a yardstick, the demo's pretraining with and without balanced targets, at its
+end: prototype entropy 1.00 and 0.12, dead prototypes 0.49 and 0.98, rank 33 and 7 (of 64).
 """
 
 import statistics
@@ -13,9 +14,9 @@ MIN_ROWS = 3
 """Fewer rows say nothing."""
 MIN_ENTROPY = 0.1
 """Least `health/prototype_entropy`: log 4 / log K, 131,072 prototypes used like four of them."""
-MIN_CONTRAST = 0.01
+MIN_CONTRAST = 0.003
 """Least distance from `assignment_entropy` up to `prototype_entropy`: below it every image is
-assigned alike, however many prototypes share in it."""
+assigned alike, however many prototypes share in it (the demo's early training has 0.02)."""
 MAX_DEAD = 0.9
 """Most `health/dead_prototypes`."""
 MIN_RANK = 3.0

@@ -1,6 +1,6 @@
 """Meters of collapse: what shows that a teacher says the same of every image, before the loss does.
 
-Shapes: M rows (class tokens of one rank's batch), B crops, N patches, D width, b bottleneck,
+Shapes: M rows (class tokens of one rank's batch), B and C crops, N patches, D width, b bottleneck,
 K prototypes. Every function returns a scalar float32 tensor on the features' device; none waits
 for the device except `feature_rank`, whose SVD checks its convergence there. For log steps only.
 """
@@ -118,8 +118,8 @@ def meters(
 
     Args:
         cls_features: (B, D) class tokens of the global crops.
-        patch_features: (B, N, D) patch tokens; their spread is within a crop, where dense
-            features die first.
+        patch_features: (C, N, D) patch tokens of some crops; their spread is within a crop, where
+            dense features die first.
         scores: DINO scores of the class tokens.
         temperature: Of the targets.
     """

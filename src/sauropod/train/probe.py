@@ -5,7 +5,7 @@ Shapes: n images of a split, S side of the crop, D width of the backbone.
 
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,6 +40,15 @@ class Labelled:
     labels: Tensor
 
 
+@dataclass(frozen=True)
+class Benchmark:
+    """A labelled set in memory."""
+
+    num_classes: int
+    train: Labelled
+    val: Labelled
+
+
 class Probe:
     """Labelled image folders, decoded once; called with a backbone it measures each of them.
 
@@ -61,7 +70,7 @@ class Probe:
         Raises:
             InputError: a folder is not laid out so, has no readable image, or shares its name.
         """
-        self._sets: dict[str, tuple[int, Labelled, Labelled]] = {}
+        self._sets: dict[str, Benchmark] = {}
         for folder in folders:
             name = folder.resolve().name
             if name in self._sets:
@@ -74,33 +83,46 @@ class Probe:
                 _load(subset(split, limit=limit), crop=crop, num_threads=num_threads)
                 for split in (images.train, images.val)
             )
-            self._sets[name] = len(images.classes), train, val
+            self._sets[name] = Benchmark(len(images.classes), train, val)
 
     @torch.no_grad()
     def __call__(
-        self, backbone: VisionTransformer, *, device: torch.device, dtype: torch.dtype | None = None
+        self,
+        backbones: Mapping[str, VisionTransformer],
+        *,
+        device: torch.device,
+        dtype: torch.dtype | None = None,
     ) -> dict[str, float]:
-        """Measure a backbone, whose mode is put back afterwards.
+        """Measure backbones, whose modes are put back afterwards.
 
         Args:
-            backbone: On `device`; may be sharded, then every rank calls this.
+            backbones: By what their columns' names begin with, "" or "<student>/". On `device`;
+                may be sharded, then every rank calls this.
             device: Where everything runs.
             dtype: Of autocast; None computes in float32.
 
         Returns:
-            `probe/<folder>`: top-1 accuracy (0..1) of a weighted vote of the 10 nearest neighbours.
+            `probe/<folder>` or `probe/<student>/<folder>`: top-1 accuracy (0..1) of a weighted vote
+            of the 10 nearest neighbours.
         """
-        training = backbone.training
-        backbone.eval()
         found = {}
-        for name, (num_classes, train, val) in self._sets.items():
-            with torch.autocast(device.type, dtype=dtype, enabled=dtype is not None):
-                known, asked = (_embed(backbone, split.pixels, device) for split in (train, val))
-            votes = knn_probabilities(
-                known, labels=train.labels, test=asked, num_classes=num_classes, ks=(NEIGHBOURS,)
-            )
-            found[f"probe/{name}"] = accuracy(votes[NEIGHBOURS], val.labels)
-        backbone.train(training)
+        for owner, backbone in backbones.items():
+            training = backbone.training
+            backbone.eval()
+            for name, images in self._sets.items():
+                train, val = (
+                    _embed(backbone, split.pixels, device=device, dtype=dtype)
+                    for split in (images.train, images.val)
+                )
+                votes = knn_probabilities(
+                    train,
+                    labels=images.train.labels,
+                    test=val,
+                    num_classes=images.num_classes,
+                    ks=(NEIGHBOURS,),
+                )
+                found[f"probe/{owner}{name}"] = accuracy(votes[NEIGHBOURS], images.val.labels)
+            backbone.train(training)
         return found
 
 
@@ -144,10 +166,13 @@ def _load(split: Split, *, crop: int, num_threads: int) -> Labelled:
     return Labelled(torch.from_numpy(np.stack(pixels)), torch.tensor(labels))
 
 
-def _embed(backbone: VisionTransformer, pixels: Tensor, device: torch.device) -> Tensor:
+def _embed(
+    backbone: VisionTransformer, pixels: Tensor, *, device: torch.device, dtype: torch.dtype | None
+) -> Tensor:
     """(n, 3, S, S) uint8 -> (n, D) float32 class tokens on the device."""
-    tokens = [
-        backbone.forward_features([normalise(part.to(device))])[0].cls_token.float()
-        for part in pixels.split(BATCH)
-    ]
-    return torch.cat(tokens)
+    with torch.autocast(device.type, dtype=dtype, enabled=dtype is not None):
+        tokens = [
+            backbone.forward_features([normalise(part.to(device))])[0].cls_token
+            for part in pixels.split(BATCH)
+        ]
+    return torch.cat(tokens).float()

@@ -57,7 +57,7 @@ def _vit(seed: int = 0) -> VisionTransformer:
 
 def test_colours_are_told_apart_by_any_backbone(tmp_path: Path) -> None:
     probe = Probe([_write(tmp_path / "hues")], crop=32)
-    assert probe(_vit(), device=CPU) == {"probe/hues": 1.0}
+    assert probe({"": _vit()}, device=CPU) == {"probe/hues": 1.0}
 
 
 def test_it_measures_what_evaluate_measures(tmp_path: Path) -> None:
@@ -71,7 +71,7 @@ def test_it_measures_what_evaluate_measures(tmp_path: Path) -> None:
         train.cls[:, 0], labels=train.labels, test=val.cls[:, 0], num_classes=3, ks=(10,)
     )
     share = (votes[10].argmax(dim=1) == val.labels).float().mean().item()
-    assert Probe([root], crop=32)(vit, device=CPU) == {"probe/hues": share}
+    assert Probe([root], crop=32)({"": vit}, device=CPU) == {"probe/hues": share}
     assert 0 < share < 1, "too easy or too hard to tell a right probe from a wrong one"
 
 
@@ -81,9 +81,9 @@ def test_the_backbone_stays_as_it_was_and_answers_alike(tmp_path: Path) -> None:
     random_state = torch.random.get_rng_state()
     for training in (True, False):
         vit.train(training)
-        first = probe(vit, device=CPU)
+        first = probe({"": vit}, device=CPU)
         assert all(module.training is training for module in vit.modules())
-        assert probe(vit, device=CPU) == first
+        assert probe({"": vit}, device=CPU) == first
     assert all(torch.equal(value, before[name]) for name, value in vit.state_dict().items())
     assert torch.equal(torch.random.get_rng_state(), random_state)
 
@@ -91,7 +91,7 @@ def test_the_backbone_stays_as_it_was_and_answers_alike(tmp_path: Path) -> None:
 def test_the_next_step_still_learns(tmp_path: Path) -> None:
     """Nothing made while probing (cached positions, inference tensors) reaches the backward."""
     probe, vit = Probe([_write(tmp_path / "hues", train=2, val=1)], crop=24), _vit().eval()
-    probe(vit, device=CPU)
+    probe({"": vit}, device=CPU)
     vit(torch.zeros(1, 3, 24, 24)).sum().backward()
     assert vit.pos_embed.grad is not None
 
@@ -103,14 +103,23 @@ def test_lower_precision_is_autocast(tmp_path: Path) -> None:
     for linear in linears:
         linear.register_forward_hook(lambda _module, _inputs, out: seen.append(out.dtype))
     for dtype in (torch.float32, torch.bfloat16):
-        probe(vit, device=CPU, dtype=None if dtype == torch.float32 else dtype)
+        probe({"": vit}, device=CPU, dtype=None if dtype == torch.float32 else dtype)
         assert set(seen) == {dtype}
         seen.clear()
 
 
+def test_students_have_columns_of_their_own(tmp_path: Path) -> None:
+    probe = Probe([_write(tmp_path / "hues", noise=160)], crop=32)
+    students = {"vit_small/": _vit(0), "vit_base/": _vit(1)}
+    found = probe(students, device=CPU)
+    assert list(found) == ["probe/vit_small/hues", "probe/vit_base/hues"]
+    for name, vit in students.items():
+        assert probe({"": vit}, device=CPU) == {"probe/hues": found[f"probe/{name}hues"]}
+
+
 def test_several_sets_at_once(tmp_path: Path) -> None:
     roots = [_write(tmp_path / name, train=3, val=2) for name in ("a", "b")]
-    assert list(Probe(roots, crop=32)(_vit(), device=CPU)) == ["probe/a", "probe/b"]
+    assert list(Probe(roots, crop=32)({"": _vit()}, device=CPU)) == ["probe/a", "probe/b"]
 
 
 @settings(max_examples=30, deadline=None)
@@ -141,7 +150,7 @@ def test_unreadable_images_are_named_and_left_out(
     root = _write(tmp_path / "hues")
     (root / "train" / "red" / "0.png").write_bytes(b"no image")
     probe = Probe([root], crop=32)
-    assert probe(_vit(), device=CPU) == {"probe/hues": 1.0}
+    assert probe({"": _vit()}, device=CPU) == {"probe/hues": 1.0}
     assert "not_an_image" in caplog.text
 
 
