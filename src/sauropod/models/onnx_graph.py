@@ -31,30 +31,37 @@ _ANTIALIASED = {"cubic_coeff_a": -0.5, "antialias": 1, "exclude_outside": 1}
 
 
 class _Graph:
-    """Nodes and weights so far; every method returns the name of what it added."""
+    """The model so far; every method returns the name of what it added."""
 
     def __init__(self) -> None:
-        self.nodes: list[onnx.NodeProto] = []
-        self.weights: list[onnx.TensorProto] = []
+        self.model = helper.make_model(
+            helper.make_graph([], "backbone", [], []),
+            opset_imports=[helper.make_opsetid("", OPSET)],
+            ir_version=IR_VERSION,
+            producer_name="sauropod",
+        )
 
     def node(self, op: str, *inputs: str, out: str, **attributes: Any) -> str:  # noqa: ANN401
-        self.nodes.append(helper.make_node(op, inputs, [out], name=out, **attributes))
+        self.model.graph.node.append(helper.make_node(op, inputs, [out], name=out, **attributes))
         return out
 
     def weight(self, name: str, values: Tensor) -> str:
-        array = np.ascontiguousarray(values.detach().cpu().float().numpy())
-        self.weights.append(numpy_helper.from_array(array, name))
-        return name
+        return self._store(name, values.detach().cpu().float().numpy())
 
     def constant(self, name: str, values: int | float | list[int] | list[float]) -> str:
         array = np.asarray(values)
-        array = array.astype(np.int64 if array.dtype.kind == "i" else np.float32)
-        self.weights.append(numpy_helper.from_array(array, name))
+        return self._store(name, array.astype(np.int64 if array.dtype.kind == "i" else np.float32))
+
+    def _store(self, name: str, array: np.ndarray) -> str:
+        tensor = numpy_helper.from_array(np.asarray(array, order="C"), name)
+        self.model.graph.initializer.append(tensor)
         return name
 
     def split(self, x: str, sizes: list[int], *, out: list[str]) -> list[str]:
         parts = self.constant(f"{x}.sizes", sizes)
-        self.nodes.append(helper.make_node("Split", [x, parts], out, name=f"{x}.split", axis=-1))
+        self.model.graph.node.append(
+            helper.make_node("Split", [x, parts], out, name=f"{x}.split", axis=-1)
+        )
         return out
 
     def linear(self, x: str, layer: nn.Linear, *, out: str) -> str:
@@ -101,20 +108,11 @@ def build(vit: VisionTransformer) -> onnx.ModelProto:
         assert isinstance(block, Block)
         x = _block(graph, x, block, name=f"blocks.{i}")
     x = graph.norm(x, vit.norm, out="norm")
-    outputs = _outputs(graph, x, vit)
-    images = ["batch", 3, "height", "width"]
-    return helper.make_model(
-        helper.make_graph(
-            graph.nodes,
-            "backbone",
-            [helper.make_tensor_value_info("images", TensorProto.FLOAT, images)],
-            [helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in outputs.items()],
-            graph.weights,
-        ),
-        opset_imports=[helper.make_opsetid("", OPSET)],
-        ir_version=IR_VERSION,
-        producer_name="sauropod",
-    )
+    shapes = {"images": ["batch", 3, "height", "width"], **_outputs(graph, x, vit)}
+    infos = [helper.make_tensor_value_info(k, TensorProto.FLOAT, v) for k, v in shapes.items()]
+    graph.model.graph.input.append(infos[0])
+    graph.model.graph.output.extend(infos[1:])
+    return graph.model
 
 
 def _outputs(graph: _Graph, x: str, vit: VisionTransformer) -> dict[str, list[str | int]]:
