@@ -121,17 +121,21 @@ def test_features_that_are_no_numbers_never_agree(make_vit: MakeVit) -> None:
               tolerance=1.0, label="x")  # fmt: skip
 
 
-def test_large_onnx_files_are_replaced_with_their_data(
+def test_large_onnx_files_come_and_go_with_their_data(
     make_vit: MakeVit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(onnx_graph, "ONE_FILE", 1000)
+    vit, knobs = make_vit()
     sizes = set()
     for _ in range(2):
-        vit, knobs = make_vit()
         export(vit, knobs=knobs, layout="onnx", out=tmp_path / "vit.onnx", stamp=STAMP)
         assert {path.name for path in tmp_path.iterdir()} == {"vit.onnx", "vit.onnx.data"}
         sizes.add((tmp_path / "vit.onnx.data").stat().st_size)
     assert len(sizes) == 1
+    monkeypatch.setattr(module, "TOLERANCE_ONNX", -1.0)
+    with pytest.raises(AssertionError, match="onnx computes other"):
+        export(vit, knobs=knobs, layout="onnx", out=tmp_path / "vit.onnx", stamp=STAMP)
+    assert list(tmp_path.iterdir()) == []  # no graph without its data
 
 
 def test_mistakes_are_one_sentence(
