@@ -152,14 +152,7 @@ class Session:
             return None
         probe = Probe(self.probes, crop=self.knobs.crops.global_size)
 
-        def measured() -> dict[str, float]:
-            return {
-                column.replace("probe/", f"probe/{name}"): value
-                for name, backbone in model.backbones.items()
-                for column, value in probe(backbone, device=device, dtype=dtype).items()
-            }
-
-        return measured
+        return lambda: probe(model.backbones, device=device, dtype=dtype)
 
     def _peak_flops(self, device: torch.device) -> float | None:
         """FLOP/s of one device, as told or as known."""
