@@ -132,6 +132,32 @@ def test_draft_is_smaller_but_the_same_picture() -> None:
     assert small.size == (200, 150)
 
 
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+@pytest.mark.parametrize("shrink", [1, 2, 4, 8])
+def test_jpegs_shrink_and_tell_their_size_before(orientation: int, shrink: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = encode(Image.fromarray(PIXELS).resize((203, 101)), "JPEG", exif=exif)
+    size = images.jpeg_size(data)
+    assert size == ((101, 203) if orientation > 4 else (203, 101))
+    small = images.decode(data, shrink=shrink)
+    assert small.size == tuple(-(-side // shrink) for side in size)
+
+
+def test_only_jpegs_shrink() -> None:
+    data = encode(Image.fromarray(PIXELS), "PNG")
+    assert images.jpeg_size(data) is None
+    assert images.decode(data, shrink=4).size == (80, 60)
+
+
+def test_size_of_a_bad_jpeg() -> None:
+    data = encode(Image.fromarray(PIXELS), "JPEG")
+    with pytest.raises(ImageError, match="too_many_pixels"):
+        images.jpeg_size(data, max_pixels=100)
+    with pytest.raises(ImageError, match="truncated"):
+        images.jpeg_size(data[:30])
+
+
 @pytest.mark.filterwarnings("ignore")
 @settings(max_examples=150, deadline=None)
 @given(

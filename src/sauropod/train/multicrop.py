@@ -10,18 +10,21 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from sauropod.errors import InputError
-from sauropod.train import augment
+from sauropod.train import augment, tensor_augment
 from sauropod.train.batch import Batch
 from sauropod.train.config import Crops, Objective
 from sauropod.train.data import Loaded, Samples
 from sauropod.train.masking import sample_masks
 from sauropod.train.randomness import Purpose, keyed
+from sauropod.train.tensor_augment import Table, tabulate
+from sauropod.train.views import View, draw, scaled, shrink_factor
 
 
 @dataclass(frozen=True)
-class Views:
+class Cut:
     """A batch whose crops are still uint8 (C, S, S, 3): a quarter of the bytes to move."""
 
     batch: Batch
@@ -35,9 +38,39 @@ class Views:
             local_crops=augment.normalise(moved.local_crops.movedim(-1, 1)).contiguous(),
         )
 
-    def pin_memory(self) -> "Views":
+    def pin_memory(self) -> "Cut":
         """The same in pinned memory (the name PyTorch's data loader looks for)."""
-        return Views(self.batch.pin_memory())
+        return Cut(self.batch.pin_memory())
+
+
+@dataclass(frozen=True)
+class Uncut:
+    """A batch whose crops will be cut on the device: whole images, and what to do with them."""
+
+    batch: Batch
+    """Its crops have no pixels."""
+    pixels: Tensor
+    """(P, 3) uint8, of all images."""
+    global_views: Table
+    local_views: Table
+
+    def to(self, device: torch.device) -> Batch:
+        """The batch on `device`, with crops (C, 3, S, S) float32, cut and normalised there."""
+        pixels = self.pixels.to(device, non_blocking=True)
+        return dataclasses.replace(
+            self.batch.to(device),
+            global_crops=tensor_augment.cut(pixels, self.global_views.to(device)),
+            local_crops=tensor_augment.cut(pixels, self.local_views.to(device)),
+        )
+
+    def pin_memory(self) -> "Uncut":
+        """The same in pinned memory (the name PyTorch's data loader looks for)."""
+        return Uncut(
+            self.batch.pin_memory(),
+            pixels=self.pixels.pin_memory(),
+            global_views=self.global_views.pin_memory(),
+            local_views=self.local_views.pin_memory(),
+        )
 
 
 class MultiCrop:
@@ -76,6 +109,10 @@ class MultiCrop:
         if objective.group_size:
             what = "the ranks times objective.group_size"
             _check_divides("optim.batch_size", batch_size, world_size * objective.group_size, what)
+        if crops.draft and samples.cached:
+            knob = "crops.draft"
+            fix = "take the one or the other: what is kept must serve views that are not yet drawn"
+            raise InputError(knob, expected="False with speed.cache", found="True", fix=fix)
         self.samples, self.crops, self.objective = samples, crops, objective
         self.batch_size, self.seed = batch_size, seed
         self.num_images = batch_size // world_size
@@ -86,21 +123,76 @@ class MultiCrop:
     def __call__(self, step: int) -> Loaded:
         """Decode, cut and mask the step's images."""
         positions = step * self.batch_size + self.first + np.arange(self.num_images)
-        drawn = self.samples.images(positions)
-        crops, B = self.crops, self.num_images
-        S, s = crops.global_size, crops.local_size
-        global_crops = np.empty((2, B, S, S, 3), np.uint8)
-        local_crops = np.empty((crops.num_local, B, s, s, 3), np.uint8)
-        for i, (position, image) in enumerate(zip(positions.tolist(), drawn.images, strict=True)):
-            generator = keyed(self.seed, purpose=Purpose.VIEWS, counter=position)
-            global_crops[:, i], local_crops[:, i] = augment.views(image, generator, crops=crops)
-        batch = Batch.make(
-            global_crops=torch.from_numpy(global_crops).flatten(0, 1),
-            local_crops=torch.from_numpy(local_crops).flatten(0, 1),
+        drawn = self.samples.images(positions, shrink=self._shrink if self.crops.draft else None)
+        views = [
+            scaled(self._draw(position, size), size=size, to=(image.shape[1], image.shape[0]))
+            for position, size, image in zip(
+                positions.tolist(), drawn.sizes, drawn.images, strict=True
+            )
+        ]
+        make = self._uncut if self.crops.engine == "tensor" else self._cut
+        batch = make(
+            drawn.images,
+            views,
             masks=torch.from_numpy(self._masks(step)),
             image_ids=torch.from_numpy(drawn.image_ids),
         )
-        return Loaded(Views(batch), num_images=B, replaced=drawn.replaced)
+        return Loaded(batch, num_images=self.num_images, replaced=drawn.replaced)
+
+    def _draw(self, position: int, size: tuple[int, int]) -> tuple[View, ...]:
+        generator = keyed(self.seed, purpose=Purpose.VIEWS, counter=position)
+        return draw(generator, width=size[0], height=size[1], crops=self.crops)
+
+    def _shrink(self, position: int, *, width: int, height: int) -> int:
+        """How many times smaller an image may be decoded without enlarging a view."""
+        return shrink_factor(self._draw(position, (width, height)), size=(width, height))
+
+    def _cut(
+        self,
+        images: list[np.ndarray],
+        views: list[tuple[View, ...]],
+        *,
+        masks: Tensor,
+        image_ids: Tensor,
+    ) -> Cut:
+        crops, B = self.crops, len(images)
+        assert crops.engine != "tensor"
+        S, s = crops.global_size, crops.local_size
+        global_crops = np.empty((2, B, S, S, 3), np.uint8)
+        local_crops = np.empty((crops.num_local, B, s, s, 3), np.uint8)
+        for i, (image, own) in enumerate(zip(images, views, strict=True)):
+            for place, view in zip([*global_crops[:, i], *local_crops[:, i]], own, strict=True):
+                place[:] = augment.apply(image, view, engine=crops.engine)
+        batch = Batch.make(
+            global_crops=torch.from_numpy(global_crops).flatten(0, 1),
+            local_crops=torch.from_numpy(local_crops).flatten(0, 1),
+            masks=masks,
+            image_ids=image_ids,
+        )
+        return Cut(batch)
+
+    def _uncut(
+        self,
+        images: list[np.ndarray],
+        views: list[tuple[View, ...]],
+        *,
+        masks: Tensor,
+        image_ids: Tensor,
+    ) -> Uncut:
+        crops, B = self.crops, len(images)
+        batch = Batch.make(
+            global_crops=torch.empty(2 * B, 0),
+            local_crops=torch.empty(crops.num_local * B, 0),
+            masks=masks,
+            image_ids=image_ids,
+        )
+        crop_major = list(zip(*views, strict=True))
+        return Uncut(
+            batch,
+            pixels=tensor_augment.flatten(images),
+            global_views=tabulate(crop_major[:2], images=images, size=crops.global_size),
+            local_views=tabulate(crop_major[2:], images=images, size=crops.local_size),
+        )
 
     def _masks(self, step: int) -> np.ndarray:
         """(2 * b, N) bool: masks of this rank's global crops.

@@ -12,8 +12,9 @@ import math
 import cv2
 import numpy as np
 
-from sauropod.train.augment import Jitter, jitter_fast
+from sauropod.train.augment import jitter_fast
 from sauropod.train.config import TrainSscd
+from sauropod.train.views import Jitter
 
 LETTERS = "ABCDEFGHIKLMNOPRSTUVWXYZabcdefghiklmnoprstuvwxyz0123456789 .,!?@()"
 ASPECTS = (3 / 4, 4 / 3)

@@ -6,14 +6,12 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from PIL import Image
 
 from sauropod.train import augment
-from sauropod.train.augment import Jitter, View
 from sauropod.train.config import Crops
 from sauropod.train.randomness import Purpose, keyed
+from sauropod.train.views import Jitter, View, draw
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "augment.npz"
 WHOLE = View(
@@ -30,15 +28,6 @@ def golden() -> dict[str, np.ndarray]:
 def only(**changes: float) -> Jitter:
     still = {"brightness": 1.0, "contrast": 1.0, "saturation": 1.0, "hue": 0.0}
     return Jitter(order=(0, 1, 2, 3), **(still | changes))
-
-
-def draws(*, width: int, height: int, count: int, crops: Crops) -> list[tuple[View, ...]]:
-    return [
-        augment.draw(
-            keyed(5, purpose=Purpose.VIEWS, counter=i), width=width, height=height, crops=crops
-        )
-        for i in range(count)
-    ]
 
 
 class TestPillowIsTorchvision:
@@ -144,83 +133,20 @@ class TestCv2Engine:
 
     def test_views_look_like_those_of_pillow(self, image: np.ndarray) -> None:
         crops = Crops(global_size=28, local_size=14, num_local=4)
-        for views in draws(width=64, height=64, count=20, crops=crops):
-            for view in views:
+        for i in range(20):
+            generator = keyed(5, purpose=Purpose.VIEWS, counter=i)
+            for view in draw(generator, width=64, height=64, crops=crops):
                 fast = augment.apply(image, view, engine="cv2").astype(float)
                 exact = augment.apply(image, view, engine="pillow")
                 assert np.abs(fast - exact).mean() < 8
 
-
-class TestDraw:
-    @settings(max_examples=50, deadline=None)
-    @given(
-        width=st.integers(1, 300),
-        height=st.integers(1, 300),
-        seed=st.integers(0, 2**62),
-        low=st.floats(0.05, 0.5),
-    )
-    def test_boxes_lie_inside(self, width: int, height: int, seed: int, low: float) -> None:
-        crops = Crops(global_scale=(low, 1.0), num_local=3)
-        generator = keyed(seed, purpose=Purpose.VIEWS, counter=0)
-        for view in augment.draw(generator, width=width, height=height, crops=crops):
-            left, top, right, bottom = view.box
-            assert 0 <= left < right <= width
-            assert 0 <= top < bottom <= height
-
-    def test_area_and_aspect_stay_in_range(self) -> None:
-        views = draws(width=400, height=400, count=200, crops=Crops(num_local=1))
-        for i, (low, high) in enumerate([(0.32, 1.0), (0.32, 1.0), (0.05, 0.32)]):
-            boxes = np.array([view[i].box for view in views])
-            sides = boxes[:, 2:] - boxes[:, :2]
-            share = sides.prod(1) / 400**2
-            assert low * 0.98 < share.min()
-            assert share.max() < high * 1.02
-            aspect = sides[:, 0] / sides[:, 1]
-            assert 0.74 < aspect.min() < 0.85
-            assert 1.18 < aspect.max() < 1.35
-
-    def test_long_image_falls_back_to_its_centre(self) -> None:
-        crops = Crops(global_scale=(0.9, 1.0), num_local=0)
-        for views in draws(width=1000, height=10, count=3, crops=crops):
-            assert views[0].box == (493, 0, 506, 10)
-
     @pytest.mark.parametrize(
-        ("mode", "expected"), [("released", (0.0, 0.9, 0.5)), ("paper", (1.0, 0.1, 0.5))]
+        ("width", "height"), [(50, 40), (58, 66), (70, 100), (120, 80), (160, 150), (200, 300)]
     )
-    def test_probabilities(self, mode: str, expected: tuple[float, ...]) -> None:
-        crops = Crops(num_local=1, blur_mode=mode)
-        views = draws(width=64, height=64, count=1000, crops=crops)
-        for i, blur in enumerate(expected):
-            kind = [view[i] for view in views]
-
-            def share(flags: list[bool]) -> float:
-                return float(np.mean(flags))
-
-            assert share([view.blur_sigma > 0 for view in kind]) == pytest.approx(blur, abs=0.05)
-            assert share([view.flip for view in kind]) == pytest.approx(0.5, abs=0.05)
-            assert share([view.gray for view in kind]) == pytest.approx(0.2, abs=0.05)
-            solarized = 0.2 if i == 1 else 0.0
-            assert share([view.solarize for view in kind]) == pytest.approx(solarized, abs=0.05)
-            jitters = [view.jitter for view in kind if view.jitter]
-            assert len(jitters) / 1000 == pytest.approx(0.8, abs=0.05)
-            assert len({jitter.order for jitter in jitters}) == 24
-            for name, reach in {"brightness": 0.4, "contrast": 0.4, "saturation": 0.2}.items():
-                values = [getattr(jitter, name) for jitter in jitters]
-                assert 1 - reach <= min(values) < 1 - 0.95 * reach
-                assert 1 + 0.95 * reach < max(values) <= 1 + reach
-
-    def test_same_key_same_views_whatever_the_size_of_others(self) -> None:
-        one, two = (draws(width=64, height=64, count=2, crops=Crops()) for _ in range(2))
-        assert one == two
-        assert one[0] != one[1]
-
-
-def test_views_have_the_shapes_asked_for() -> None:
-    image = np.random.default_rng(0).integers(0, 256, (20, 30, 3)).astype(np.uint8)
-    for engine in ("pillow", "cv2"):
-        crops = Crops(global_size=28, local_size=14, num_local=0, engine=engine)
-        generator = keyed(0, purpose=Purpose.VIEWS, counter=0)
-        global_views, local_views = augment.views(image, generator, crops=crops)
-        assert global_views.shape == (2, 28, 28, 3)
-        assert local_views.shape == (0, 14, 14, 3)
-        assert global_views.dtype == np.uint8
+    def test_resized_crops_agree_with_pillow(self, width: int, height: int) -> None:
+        """Enlarged, nearly kept, smoothed first, and averaged: none lets fine detail alias."""
+        noise = np.random.default_rng(1).integers(90, 160, (height, width, 3)).astype(np.uint8)
+        view = WHOLE._replace(box=(0, 0, width, height), size=56)
+        fast = augment.apply(noise, view, engine="cv2").astype(float)
+        exact = augment.apply(noise, view, engine="pillow").astype(float)
+        assert np.abs(fast - exact).mean() < 0.35 * exact.std()

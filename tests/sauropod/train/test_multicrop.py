@@ -4,13 +4,14 @@ import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from sauropod.errors import InputError
 from sauropod.train.batch import Batch
 from sauropod.train.config import Crops, Objective
-from sauropod.train.data import Samples, read_manifest
+from sauropod.train.data import Samples, batches, read_manifest
 from sauropod.train.multicrop import MultiCrop
 
 MakeManifest = Callable[..., Path]
@@ -33,13 +34,15 @@ def batch_of(load: MultiCrop, step: int) -> Batch:
     return load(step).batch.to(torch.device("cpu"))
 
 
-def test_shapes_and_normalisation(make_manifest: MakeManifest) -> None:
-    loaded = multicrop(make_manifest())(0)
+@pytest.mark.parametrize("engine", ["pillow", "cv2", "tensor"])
+@pytest.mark.parametrize("num_local", [0, 3])
+def test_shapes_and_normalisation(make_manifest: MakeManifest, engine: str, num_local: int) -> None:
+    crops = dataclasses.replace(CROPS, engine=engine, num_local=num_local)
+    loaded = multicrop(make_manifest(), crops=crops)(0)
     batch = loaded.batch.to(torch.device("cpu"))
     assert loaded.num_images == 6
-    assert loaded.batch.batch.global_crops.dtype == torch.uint8
     assert batch.global_crops.shape == (12, 3, 16, 16)
-    assert batch.local_crops.shape == (18, 3, 8, 8)
+    assert batch.local_crops.shape == (6 * num_local, 3, 8, 8)
     assert batch.masks.shape == (12, 16)
     assert batch.global_crops.dtype == torch.float32
     assert batch.global_crops.is_contiguous()
@@ -48,11 +51,15 @@ def test_shapes_and_normalisation(make_manifest: MakeManifest) -> None:
 
 
 @pytest.mark.parametrize("world_size", [2, 3])
-def test_ranks_share_out_the_batch_of_one(make_manifest: MakeManifest, world_size: int) -> None:
+@pytest.mark.parametrize("engine", ["cv2", "tensor"])
+def test_ranks_share_out_the_batch_of_one(
+    make_manifest: MakeManifest, world_size: int, engine: str
+) -> None:
     manifest = make_manifest()
-    whole = batch_of(multicrop(manifest), 5)
+    crops = dataclasses.replace(CROPS, engine=engine)
+    whole = batch_of(multicrop(manifest, crops=crops), 5)
     parts = [
-        batch_of(multicrop(manifest, rank=rank, world_size=world_size), 5)
+        batch_of(multicrop(manifest, crops=crops, rank=rank, world_size=world_size), 5)
         for rank in range(world_size)
     ]
     for name in ("image_ids", "global_crops", "local_crops", "masks"):
@@ -61,6 +68,82 @@ def test_ranks_share_out_the_batch_of_one(make_manifest: MakeManifest, world_siz
         crop_major = [getattr(part, name).unflatten(0, (views, -1)) for part in parts]
         got = torch.cat(crop_major, dim=1).flatten(0, 1)
         assert torch.equal(got, expected), name
+
+
+def test_the_engines_make_the_same_views(make_manifest: MakeManifest) -> None:
+    manifest = make_manifest()
+    exact, *others = (
+        batch_of(multicrop(manifest, crops=dataclasses.replace(CROPS, engine=engine)), 1)
+        for engine in ("pillow", "tensor", "cv2")
+    )
+    for other, near in zip(others, (0.02, 0.2), strict=True):
+        for name in ("global_crops", "local_crops"):
+            assert (getattr(exact, name) - getattr(other, name)).abs().mean() < near, name
+        for name in ("masks", "mask_indices", "mask_weights", "image_ids"):
+            assert torch.equal(getattr(exact, name), getattr(other, name)), name
+
+
+@pytest.mark.parametrize("engine", ["cv2", "tensor"])
+def test_workers_change_nothing(make_manifest: MakeManifest, engine: str) -> None:
+    load = multicrop(make_manifest(bad=(3,)), crops=dataclasses.replace(CROPS, engine=engine))
+    alone, shared = (list(batches(load, start=2, stop=6, num_workers=n)) for n in (0, 2))
+    for mine, theirs in zip(alone, shared, strict=True):
+        assert mine.replaced == theirs.replaced
+        one, two = (loaded.batch.to(torch.device("cpu")) for loaded in (mine, theirs))
+        for field in dataclasses.fields(one):
+            assert torch.equal(getattr(one, field.name), getattr(two, field.name)), field.name
+
+
+class TestDraft:
+    CROPS = Crops(global_size=16, local_size=8, num_local=3, local_scale=(0.2, 0.5))
+
+    @pytest.mark.parametrize("engine", ["pillow", "cv2", "tensor"])
+    def test_views_are_the_same_from_fewer_pixels(
+        self, make_manifest: MakeManifest, engine: str
+    ) -> None:
+        manifest = make_manifest(size=300)
+        crops = dataclasses.replace(self.CROPS, engine=engine)
+        load = multicrop(manifest, crops=dataclasses.replace(crops, draft=True))
+        drawn = load.samples.images(np.arange(6), shrink=load._shrink)
+        assert {len(image) for image in drawn.images} <= {38, 75, 150}
+        smaller, whole = batch_of(load, 0), batch_of(multicrop(manifest, crops=crops), 0)
+        assert torch.equal(smaller.image_ids, whole.image_ids)
+        for name in ("global_crops", "local_crops"):
+            # Of pictures as smooth as these little is lost; a level is 0.017.
+            difference = getattr(smaller, name) - getattr(whole, name)
+            assert difference.abs().mean() < 0.2, name
+
+    def test_small_images_are_decoded_whole(self, make_manifest: MakeManifest) -> None:
+        manifest = make_manifest(size=24)
+        whole, draft = (
+            batch_of(multicrop(manifest, crops=dataclasses.replace(self.CROPS, draft=draft)), 0)
+            for draft in (False, True)
+        )
+        assert torch.equal(whole.global_crops, draft.global_crops)
+        assert torch.equal(whole.local_crops, draft.local_crops)
+
+    def test_bad_rows_are_the_same(self, make_manifest: MakeManifest) -> None:
+        manifest = make_manifest(size=300, bad=(0, 4))
+        whole, draft = (
+            multicrop(manifest, crops=dataclasses.replace(self.CROPS, draft=draft))
+            for draft in (False, True)
+        )
+        for step in range(2):
+            one, two = whole(step), draft(step)
+            assert one.replaced == two.replaced
+            assert torch.equal(one.batch.batch.image_ids, two.batch.batch.image_ids)
+
+    def test_it_excludes_the_cache(self, make_manifest: MakeManifest) -> None:
+        samples = Samples(read_manifest(make_manifest()), seed=2, cache=True)
+        with pytest.raises(InputError, match=r"crops\.draft: expected False with speed\.cache"):
+            MultiCrop(
+                samples,
+                crops=Crops(draft=True),
+                objective=Objective(),
+                patch_size=14,
+                batch_size=6,
+                seed=2,
+            )
 
 
 class TestGroups:
