@@ -19,11 +19,11 @@ def test_head_matches_the_reference(golden: Golden) -> None:
     scores = head(x)
     y = scores.features @ scores.prototypes.t()
     torch.testing.assert_close(scores.times(2.0), 2 * y)
-    torch.testing.assert_close(y, g["y"], atol=2e-5, rtol=0)
+    torch.testing.assert_close(y, g["y"], atol=1e-6, rtol=1e-5)
     (y * g["w"]).sum().backward()
-    torch.testing.assert_close(x.grad, g["grad/x"], atol=5e-4, rtol=0)
+    torch.testing.assert_close(x.grad, g["grad/x"], atol=1e-6, rtol=1e-4)
     for name, parameter in head.named_parameters():
-        torch.testing.assert_close(parameter.grad, g[f"grad/{name}"], atol=5e-4, rtol=0)
+        torch.testing.assert_close(parameter.grad, g[f"grad/{name}"], atol=1e-6, rtol=1e-4)
 
 
 def test_prototypes_are_pytorchs_weight_norm() -> None:
