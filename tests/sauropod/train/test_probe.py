@@ -15,6 +15,7 @@ from sauropod.evaluate.datasets import Split, read_image_folder
 from sauropod.evaluate.features import extract
 from sauropod.evaluate.knn import knn_probabilities
 from sauropod.models.vit import VisionTransformer, build_vit
+from sauropod.train.augment import eval_crop, normalise
 from sauropod.train.config import Backbone
 from sauropod.train.probe import Probe, subset
 
@@ -73,6 +74,18 @@ def test_it_measures_what_evaluate_measures(tmp_path: Path) -> None:
     share = (votes[10].argmax(dim=1) == val.labels).float().mean().item()
     assert Probe([root], crop=32)({"": vit}, device=CPU) == {"probe/hues": share}
     assert 0 < share < 1, "too easy or too hard to tell a right probe from a wrong one"
+
+
+def test_it_sees_the_evaluation_crop(tmp_path: Path) -> None:
+    root, vit, seen = tmp_path / "ramps", _vit(), []
+    for split in ("train", "val"):
+        (root / split / "ramp").mkdir(parents=True)
+        ramp = np.linspace(0, 255, 40 * 36 * 3).reshape(36, 40, 3).astype(np.uint8)
+        Image.fromarray(ramp).save(root / split / "ramp" / "0.png")
+    vit.patch_embed.register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[0][0]))
+    Probe([root], crop=24)({"": vit}, device=CPU)
+    crop = eval_crop(Image.fromarray(ramp), resize=27, crop=24)
+    assert torch.equal(seen[0], normalise(torch.from_numpy(crop)[None]))
 
 
 def test_the_backbone_stays_as_it_was_and_answers_alike(tmp_path: Path) -> None:
