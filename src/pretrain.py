@@ -6,7 +6,7 @@
 From a released backbone, with fresh heads that learn alone at first: `--init dinov2_vits14.pth
 --optim.head-warmup-steps 1000`. On several devices:
 
-    torchrun --standalone --nproc-per-node=gpu src/pretrain.py ...
+    torchrun --standalone --nproc-per-node=gpu -- src/pretrain.py ...
 """
 
 from pathlib import Path

@@ -25,7 +25,8 @@ set on the command line too: `--config 'embed={crop: 256}'`.
 compare with: each gives `data` (lvd, uncurated or curated) and the knobs of `pretrain` it changes.
 `speed` gives a stage flags that change no result (`speed: {pretrain: {num_workers: 8}}`); how many
 processes train is a resource of the rules pretrain, adapt and distill (`--set-resources
-"pretrain:launcher=torchrun --standalone --nproc-per-node=gpu"`).
+"pretrain:launcher=torchrun --standalone --nproc-per-node=gpu --"`; the two dashes keep
+`--log` from torchrun).
 
 `presets/` holds published training recipes and some for small data, each with its source, hardware
 and published result; `presets/ladder/` the rungs of the paper's Table 1, of which `diff` shows the

@@ -6,6 +6,7 @@ those of a Slurm step. One process uses none of `torch.distributed`, and imports
 
 import os
 import re
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from typing import Literal, TypeVar
 import torch
 import torch.distributed as dist
 from torch import nn
+from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.rendezvous import rendezvous
 
 T = TypeVar("T")
 
@@ -31,6 +34,8 @@ class Ranks:
     local_rank: int = 0
     address: str = "127.0.0.1"
     port: int = 29500
+    attempt: int = 0
+    """How often torchrun started all ranks anew."""
 
 
 def ranks(environment: Mapping[str, str] = os.environ) -> Ranks:
@@ -46,6 +51,7 @@ def ranks(environment: Mapping[str, str] = os.environ) -> Ranks:
             local_rank=int(environment.get("LOCAL_RANK", "0")),
             address=environment.get("MASTER_ADDR", "127.0.0.1"),
             port=int(environment.get("MASTER_PORT", "29500")),
+            attempt=int(environment.get("TORCHELASTIC_RESTART_COUNT", "0")),
         )
     if int(environment.get("SLURM_STEP_NUM_TASKS", "1")) > 1:
         return Ranks(
@@ -76,22 +82,27 @@ def pick_device(name: str, place: Ranks) -> torch.device:
 
 @contextmanager
 def joined(place: Ranks, device: torch.device) -> Iterator[None]:
-    """Join the process group for the time of the block; nothing when alone."""
+    """Join the process group for the time of the block; nothing when alone.
+
+    After an error nobody is told goodbye, for the others may be in the middle of a collective that
+    this rank will never join: they end when its connection does, or after `PATIENCE`.
+    """
     if place.world_size == 1:
         yield
         return
+    meeting = f"tcp://{place.address}:{place.port}"
+    store, _, _ = next(rendezvous(meeting, place.rank, place.world_size, timeout=PATIENCE))
     dist.init_process_group(
         "nccl" if device.type == "cuda" else "gloo",
-        init_method=f"tcp://{place.address}:{place.port}",
+        # torchrun keeps its store, which remembers where ranks listened that are dead by now.
+        store=PrefixStore(f"attempt{place.attempt}", store),
         rank=place.rank,
         world_size=place.world_size,
         timeout=PATIENCE,
         device_id=device if device.type == "cuda" else None,
     )
-    try:
-        yield
-    finally:
-        dist.destroy_process_group()
+    yield
+    dist.destroy_process_group()
 
 
 def shard(
@@ -121,6 +132,8 @@ def shard(
         register_fsdp_forward_method,
     )
 
+    # Features are views into the pack of all crops, which nobody writes into.
+    warnings.filterwarnings("ignore", message=r"FSDP2-wrapped module .* returned a view")
     for network in networks:
         blocks = getattr(network, "blocks", ())
         policy = MixedPrecisionPolicy(
