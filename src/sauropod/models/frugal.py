@@ -9,11 +9,13 @@ of a transformer block then keep 10 numbers per row and channel instead of 19.
 """
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint, create_selective_checkpoint_contexts
 
 
 def frugal_linear(
@@ -30,10 +32,26 @@ def frugal_linear(
     Returns:
         (T, E). Under autocast in its type, or in gamma's where there is a gamma.
     """
-    if torch.compiler.is_compiling() or not torch.is_grad_enabled():
-        out = linear(before(*inputs))  # a compiler decides by itself what to compute again
-        return out if gamma is None else out * gamma
-    return _FrugalLinear.apply(before, linear.weight, linear.bias, gamma, *inputs)
+    if torch.is_grad_enabled() and not torch.compiler.is_compiling():
+        return _FrugalLinear.apply(before, linear.weight, linear.bias, gamma, *inputs)
+    if torch.is_grad_enabled():  # compilers do not look into a backward, but know this
+        out = checkpoint(
+            lambda *args: linear(before(*args)),
+            *inputs,
+            use_reentrant=False,
+            preserve_rng_state=False,
+            context_fn=_products_stay,
+        )
+    else:
+        out = linear(before(*inputs))
+    return out if gamma is None else out * gamma
+
+
+def _products_stay() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+    """Matrix products are not computed again."""
+    return create_selective_checkpoint_contexts(
+        [torch.ops.aten.addmm.default, torch.ops.aten.mm.default]
+    )
 
 
 class _FrugalLinear(torch.autograd.Function):

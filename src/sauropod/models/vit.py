@@ -194,7 +194,7 @@ class VisionTransformer(nn.Module):
         own, so that they are compiled for any.
         """
         for block in self.blocks:
-            block.compile(fullgraph=True, dynamic=self.drop_path_ramp)
+            block.compile(fullgraph=True, dynamic=None if self.drop_path_ramp else False)
 
     def position_table(self, height: int, width: int) -> Tensor:
         """Position embeddings for `height` x `width` patches: (1, 1 + height * width, D).
