@@ -47,7 +47,7 @@ def frugal_linear(
     return out if gamma is None else out * gamma
 
 
-def _products_stay() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+def _products_stay() -> tuple[AbstractContextManager[Any], AbstractContextManager[Any]]:
     """Matrix products are not computed again."""
     return create_selective_checkpoint_contexts(
         [torch.ops.aten.addmm.default, torch.ops.aten.mm.default]

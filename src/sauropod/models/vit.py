@@ -193,6 +193,8 @@ class VisionTransformer(nn.Module):
         Blocks of equal shapes share one compilation. Under a ramp every block has shapes of its
         own, so that they are compiled for any.
         """
+        # One per architecture, layout and mode: students, teacher and probe are more than 8.
+        torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, 64)
         for block in self.blocks:
             block.compile(fullgraph=True, dynamic=None if self.drop_path_ramp else False)
 
