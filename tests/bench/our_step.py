@@ -30,7 +30,7 @@ def train(
     optim = case.optim(steps=steps, precision=precision)
     fitted = fit(
         model,
-        load=lambda step: Loaded(metronome(step), num_images=case.batch_size),
+        load=lambda step: Loaded((metronome(step),), num_images=case.batch_size),
         optim=optim,
         schedules=schedules(optim, case.objective),
         seed=0,

@@ -50,26 +50,6 @@ class Batch:
         """B."""
         return len(self.image_ids)
 
-    def split(self, num_parts: int) -> list[Self]:
-        """Parts of equally many consecutive images, each with all its crops and masks."""
-        if num_parts == 1:
-            return [self]
-        B = self.num_images
-        assert B % num_parts == 0, f"{num_parts} parts of {B} images"
-
-        def cut(crops: Tensor) -> tuple[Tensor, ...]:
-            if not len(crops):
-                return (crops,) * num_parts
-            by_image = crops.unflatten(0, (-1, B))
-            return tuple(part.flatten(0, 1) for part in by_image.chunk(num_parts, dim=1))
-
-        columns = [cut(x) for x in (self.global_crops, self.local_crops, self.masks)]
-        ids = self.image_ids.chunk(num_parts)
-        return [
-            self.make(global_crops=views, local_crops=locals_, masks=masks, image_ids=image_ids)
-            for views, locals_, masks, image_ids in zip(*columns, ids, strict=True)
-        ]
-
     def to(self, device: torch.device | str) -> Self:
         """The same batch on another device; from pinned memory the copy does not wait."""
         moved = {

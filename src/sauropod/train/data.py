@@ -181,12 +181,12 @@ class Drawn(NamedTuple):
 class Loaded(NamedTuple):
     """One step's data on this rank."""
 
-    batch: Any
-    """What `compute_losses` takes; has `to(device)`."""
+    parts: tuple[Any, ...]
+    """What `compute_losses` takes, one by one; each has `to(device)`."""
     num_images: int
-    """Source images in it."""
+    """Source images in all of them."""
     replaced: int = 0
-    """Bad images that were passed over to fill it."""
+    """Bad images that were passed over to fill them."""
 
 
 class Samples:

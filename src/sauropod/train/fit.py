@@ -76,8 +76,6 @@ class Running:
     """Steps between rows of the log."""
     num_workers: int = 0
     """Processes that decode and augment ahead."""
-    accumulate: int = 1
-    """Parts that a step's images are passed forward and backward in; see `fit`."""
     keep_checkpoints: int = 2
     """Newest checkpoints to keep."""
     probe: Callable[[], Mapping[str, float]] | None = None
@@ -125,9 +123,10 @@ def fit(
 ) -> Fitted:
     """Train `model` in place until `optim.steps` steps are done, resuming from its checkpoints.
 
-    With `running.accumulate` parts the teacher sees all parts first and its targets are balanced
-    over them, so the gradient is that of one pass but for what a loss looks for among the images
-    of a part (KoLeo's neighbours, unless `group_size` says where) and stochastic depth.
+    A step may come in parts (gradient accumulation). The teacher sees all of them first and its
+    targets are balanced over them, so the gradient is that of one pass but for what a loss looks
+    for among the images of a part (KoLeo's neighbours, unless `group_size` says where) and
+    stochastic depth.
 
     A step whose loss or gradient is not finite changes no weight. Whether it was is asked only
     when a row of the log is closed: nothing in a step waits for the device.
@@ -146,7 +145,7 @@ def fit(
         InputError: The loss stayed non-finite, or the checkpoints belong to another run.
     """
     assert isinstance(model, nn.Module)
-    device, folder, parts = running.device, running.checkpoints, running.accumulate
+    device, folder = running.device, running.checkpoints
     optimizer = adamw(model.learners, optim)
     dtype = DTYPES[optim.precision]
     scaler = torch.amp.GradScaler(device.type, enabled=optim.precision == "fp16")
@@ -183,21 +182,20 @@ def fit(
                 last_layer_lr=values["last_layer_lr"],
                 backbone_lr=values["backbone_lr"],
             )
-            batch = loaded.batch.to(device)
-            pieces = batch.split(parts) if parts > 1 else [batch]
+            parts = [part.to(device) for part in loaded.parts]
             with torch.autocast(device.type, dtype=dtype, enabled=dtype is not None):
-                lessons = model.teach(pieces, temperature=values["teacher_temp"])
+                lessons = model.teach(parts, temperature=values["teacher_temp"])
             sums: dict[str, Tensor] = {}
-            for part, (piece, targets) in enumerate(zip(pieces, lessons, strict=True)):
+            for i, (part, targets) in enumerate(zip(parts, lessons, strict=True)):
                 found = model.compute_losses(
-                    piece, targets=targets, generator=_generator(seed, step * parts + part)
+                    part, targets=targets, generator=_generator(seed, step * len(parts) + i)
                 )
-                with sharding.reducing(model.learners.values(), now=part == parts - 1):
+                with sharding.reducing(model.learners.values(), now=i == len(parts) - 1):
                     for losses in _forward(found, device=device, dtype=dtype):
                         total = torch.stack([loss.float() for loss in losses.values()]).sum()
-                        scaler.scale(total / parts).backward()
+                        scaler.scale(total / len(parts)).backward()
                         for name, loss in losses.items():
-                            sums[name] = sums.get(name, 0) + loss.detach() / parts
+                            sums[name] = sums.get(name, 0) + loss.detach() / len(parts)
 
             scaler.unscale_(optimizer)
             norms = clip_gradients(model.learners, max_norm=optim.clip_grad)

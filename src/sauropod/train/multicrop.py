@@ -87,6 +87,7 @@ class MultiCrop:
         seed: int,
         rank: int = 0,
         world_size: int = 1,
+        num_parts: int = 1,
     ) -> None:
         """Keep what every step needs.
 
@@ -99,23 +100,23 @@ class MultiCrop:
             seed: Seed of views and masks.
             rank: This rank.
             world_size: Ranks.
+            num_parts: Parts of a rank's step (gradient accumulation), of consecutive images.
 
         Raises:
             InputError: A size that does not divide, or knobs that exclude one another.
         """
         for name, side in (("global_size", crops.global_size), ("local_size", crops.local_size)):
             _check_divides(f"crops.{name}", side, patch_size, "the patch size")
-        _check_divides("optim.batch_size", batch_size, world_size, "the number of ranks")
-        if objective.group_size:
-            what = "the ranks times objective.group_size"
-            _check_divides("optim.batch_size", batch_size, world_size * objective.group_size, what)
+        whole = world_size * num_parts * (objective.group_size or 1)
+        what = "ranks times speed.accumulate times objective.group_size"
+        _check_divides("optim.batch_size", batch_size, whole, what)
         if crops.draft and samples.cached:
             knob = "crops.draft"
             fix = "take the one or the other: what is kept must serve views that are not yet drawn"
             raise InputError(knob, expected="False with speed.cache", found="True", fix=fix)
         self.samples, self.crops, self.objective = samples, crops, objective
         self.batch_size, self.seed = batch_size, seed
-        self.num_images = batch_size // world_size
+        self.num_images, self.num_parts = batch_size // world_size, num_parts
         self.first = rank * self.num_images
         side = crops.global_size // patch_size
         self.grid = (side, side)
@@ -131,13 +132,19 @@ class MultiCrop:
             )
         ]
         make = self._uncut if self.crops.engine == "tensor" else self._cut
-        batch = make(
-            drawn.images,
-            views,
-            masks=torch.from_numpy(self._masks(step)),
-            image_ids=torch.from_numpy(drawn.image_ids),
+        b, n = self.num_images, self.num_images // self.num_parts
+        masks = torch.from_numpy(self._masks(step)).unflatten(0, (2, b))
+        ids = torch.from_numpy(drawn.image_ids)
+        parts = tuple(
+            make(
+                drawn.images[i : i + n],
+                views[i : i + n],
+                masks=masks[:, i : i + n].flatten(0, 1),
+                image_ids=ids[i : i + n],
+            )
+            for i in range(0, b, n)
         )
-        return Loaded(batch, num_images=self.num_images, replaced=drawn.replaced)
+        return Loaded(parts, num_images=b, replaced=drawn.replaced)
 
     def _draw(self, position: int, size: tuple[int, int]) -> tuple[View, ...]:
         generator = keyed(self.seed, purpose=Purpose.VIEWS, counter=position)

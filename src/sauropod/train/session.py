@@ -111,6 +111,7 @@ class Session:
             seed=knobs.seed,
             rank=place.rank,
             world_size=place.world_size,
+            num_parts=speed.accumulate,
         )
         device, run, dtype = self.device, self.fingerprint(), DTYPES[knobs.optim.precision]
         probe = self._probe(model, device=device, dtype=dtype)
@@ -130,7 +131,6 @@ class Session:
                 keep_checkpoints=speed.keep_checkpoints,
                 log_every=speed.log_every,
                 num_workers=speed.num_workers,
-                accumulate=speed.accumulate,
                 probe=probe,
                 probe_every=speed.probe_every,
                 flops_per_image=flops,

@@ -113,7 +113,7 @@ class CopyPairs:
         ]
         sources = torch.from_numpy(drawn.image_ids.repeat(2))
         batch = Copies(torch.from_numpy(np.stack(copies)), sources)
-        return Loaded(batch, num_images=size, replaced=drawn.replaced)
+        return Loaded((batch,), num_images=size, replaced=drawn.replaced)
 
 
 def read_rows(tables: Sequence[Path]) -> Rows:

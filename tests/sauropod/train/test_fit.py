@@ -82,7 +82,7 @@ class Toy(nn.Module):
 
 def numbers(step: int) -> Loaded:
     generator = torch.Generator().manual_seed(step)
-    return Loaded(Numbers(torch.randn(4, 3, generator=generator)), num_images=4)
+    return Loaded((Numbers(torch.randn(4, 3, generator=generator)),), num_images=4)
 
 
 def train(model: Toy, **running: object) -> pl.DataFrame:
@@ -116,7 +116,7 @@ class Interrupting:
 
 
 def tiny(
-    manifest: Path, *, drop_path: float = 0.3, group_size: int = 0
+    manifest: Path, *, drop_path: float = 0.3, group_size: int = 0, num_parts: int = 1
 ) -> tuple[SelfDistillation, MultiCrop]:
     """A whole self-distillation of a two-block backbone, with stochastic depth."""
     objective = dataclasses.replace(OBJECTIVE, group_size=group_size)
@@ -146,6 +146,7 @@ def tiny(
         patch_size=4,
         batch_size=4,
         seed=0,
+        num_parts=num_parts,
     )
     return model, load
 
@@ -300,14 +301,14 @@ def test_accumulated_parts_train_as_one(make_manifest: MakeManifest) -> None:
     manifest = make_manifest()
     logs = []
     for parts in (1, 2):
-        model, load = tiny(manifest, drop_path=0.0, group_size=2)
+        model, load = tiny(manifest, drop_path=0.0, group_size=2, num_parts=parts)
         log = fit(
             model,
             load=load,
             optim=dataclasses.replace(OPTIM, steps=3),
             schedules=schedules(OPTIM, OBJECTIVE),
             seed=0,
-            running=Running(device=CPU, log_every=1, accumulate=parts),
+            running=Running(device=CPU, log_every=1),
         ).log.frame()
         logs.append(log.select(pl.col("^loss.*$")))
     for name in logs[0].columns:

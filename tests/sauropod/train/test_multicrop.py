@@ -31,7 +31,7 @@ def multicrop(manifest: Path, **changes: object) -> MultiCrop:
 
 
 def batch_of(load: MultiCrop, step: int) -> Batch:
-    return load(step).batch.to(torch.device("cpu"))
+    return load(step).parts[0].to(torch.device("cpu"))
 
 
 @pytest.mark.parametrize("engine", ["pillow", "cv2", "tensor"])
@@ -39,7 +39,7 @@ def batch_of(load: MultiCrop, step: int) -> Batch:
 def test_shapes_and_normalisation(make_manifest: MakeManifest, engine: str, num_local: int) -> None:
     crops = dataclasses.replace(CROPS, engine=engine, num_local=num_local)
     loaded = multicrop(make_manifest(), crops=crops)(0)
-    batch = loaded.batch.to(torch.device("cpu"))
+    batch = loaded.parts[0].to(torch.device("cpu"))
     assert loaded.num_images == 6
     assert batch.global_crops.shape == (12, 3, 16, 16)
     assert batch.local_crops.shape == (6 * num_local, 3, 8, 8)
@@ -50,18 +50,23 @@ def test_shapes_and_normalisation(make_manifest: MakeManifest, engine: str, num_
     assert -2.2 < batch.global_crops.min() < 0 < batch.global_crops.max() < 2.7
 
 
-@pytest.mark.parametrize("world_size", [2, 3])
+@pytest.mark.parametrize("number", [2, 3])
+@pytest.mark.parametrize("of", ["ranks", "parts"])
 @pytest.mark.parametrize("engine", ["cv2", "tensor"])
-def test_ranks_share_out_the_batch_of_one(
-    make_manifest: MakeManifest, world_size: int, engine: str
+def test_ranks_and_parts_share_out_the_batch_of_one(
+    make_manifest: MakeManifest, number: int, of: str, engine: str
 ) -> None:
     manifest = make_manifest()
     crops = dataclasses.replace(CROPS, engine=engine)
     whole = batch_of(multicrop(manifest, crops=crops), 5)
-    parts = [
-        batch_of(multicrop(manifest, crops=crops, rank=rank, world_size=world_size), 5)
-        for rank in range(world_size)
-    ]
+    if of == "ranks":
+        parts = [
+            batch_of(multicrop(manifest, crops=crops, rank=rank, world_size=number), 5)
+            for rank in range(number)
+        ]
+    else:
+        loaded = multicrop(manifest, crops=crops, num_parts=number)(5)
+        parts = [part.to(torch.device("cpu")) for part in loaded.parts]
     for name in ("image_ids", "global_crops", "local_crops", "masks"):
         expected = getattr(whole, name)
         views = {"global_crops": 2, "masks": 2, "local_crops": 3}.get(name, 1)
@@ -89,7 +94,7 @@ def test_workers_change_nothing(make_manifest: MakeManifest, engine: str) -> Non
     alone, shared = (list(batches(load, start=2, stop=6, num_workers=n)) for n in (0, 2))
     for mine, theirs in zip(alone, shared, strict=True):
         assert mine.replaced == theirs.replaced
-        one, two = (loaded.batch.to(torch.device("cpu")) for loaded in (mine, theirs))
+        one, two = (loaded.parts[0].to(torch.device("cpu")) for loaded in (mine, theirs))
         for field in dataclasses.fields(one):
             assert torch.equal(getattr(one, field.name), getattr(two, field.name)), field.name
 
@@ -131,7 +136,7 @@ class TestDraft:
         for step in range(2):
             one, two = whole(step), draft(step)
             assert one.replaced == two.replaced
-            assert torch.equal(one.batch.batch.image_ids, two.batch.batch.image_ids)
+            assert torch.equal(one.parts[0].batch.image_ids, two.parts[0].batch.image_ids)
 
     def test_it_excludes_the_cache(self, make_manifest: MakeManifest) -> None:
         samples = Samples(read_manifest(make_manifest()), seed=2, cache=True)

@@ -254,6 +254,20 @@ def test_weights_scale_their_losses(golden: Golden) -> None:
     assert losses_of(dino, batch).keys() == {"dino_local", "dino_global", "koleo"}
 
 
+def parts_of(batch: Batch, number: int) -> list[Batch]:
+    """Parts of consecutive images; crops are crop-major."""
+
+    def cut(crops: Tensor) -> list[Tensor]:
+        by_image = crops.unflatten(0, (-1, batch.num_images))
+        return [part.flatten(0, 1) for part in by_image.chunk(number, dim=1)]
+
+    crops = zip(cut(batch.global_crops), cut(batch.local_crops), cut(batch.masks), strict=True)
+    return [
+        Batch.make(global_crops=g, local_crops=c, masks=m, image_ids=torch.arange(len(g) // 2))
+        for g, c, m in crops
+    ]
+
+
 @pytest.mark.parametrize("centering", ["sinkhorn_knopp", "softmax"])
 def test_parts_add_up_to_the_whole_step(golden: Golden, centering: str) -> None:
     """Gradient accumulation: targets are balanced over all parts, neighbours are grouped."""
@@ -262,7 +276,7 @@ def test_parts_add_up_to_the_whole_step(golden: Golden, centering: str) -> None:
     gradients, centers = [], []
     for num_parts in (1, 2):
         model = SelfDistillation(student_of(), objective=objective).train()
-        pieces = batch.split(num_parts)
+        pieces = parts_of(batch, num_parts)
         for piece, targets in zip(pieces, model.teach(pieces, temperature=0.05), strict=True):
             for losses in model.compute_losses(piece, targets=targets):
                 (torch.stack(list(losses.values())).sum() / num_parts).backward()

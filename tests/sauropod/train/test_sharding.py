@@ -153,12 +153,13 @@ def train(
         seed=0,
         rank=sharding.rank(),
         world_size=sharding.world_size(),
+        num_parts=parts,
     )
 
     def load(step: int) -> Loaded:
         loaded = crops(step)
         if step == POISONED and sharding.rank() == sharding.world_size() - 1:
-            return loaded._replace(batch=Poison(loaded.batch))
+            return loaded._replace(parts=tuple(Poison(part) for part in loaded.parts))
         return loaded
 
     running = Running(
@@ -167,7 +168,6 @@ def train(
         checkpoint_every=1,
         keep_checkpoints=STEPS,
         log_every=1,
-        accumulate=parts,
     )
     return fit(
         model,

@@ -76,10 +76,10 @@ def test_a_step_is_a_function_of_the_step(table: Path) -> None:
     pairs = [sscd.CopyPairs(Samples(rows, seed=0, cache=c), knobs=KNOBS) for c in (False, True)]
     pairs[0](0)  # another history
     a, b = pairs[0](2), pairs[1](2)
-    assert torch.equal(a.batch.pixels, b.batch.pixels)
-    assert a.batch.pixels.shape == (16, 32, 32, 3)
-    assert torch.equal(a.batch.sources[::2], a.batch.sources[1::2])
-    assert len(set(a.batch.sources.tolist())) == 8  # an epoch is 24 images: none twice in a step
+    assert torch.equal(a.parts[0].pixels, b.parts[0].pixels)
+    assert a.parts[0].pixels.shape == (16, 32, 32, 3)
+    assert torch.equal(a.parts[0].sources[::2], a.parts[0].sources[1::2])
+    assert len(set(a.parts[0].sources.tolist())) == 8  # an epoch is 24 images: none twice in a step
 
 
 def test_resumed_equals_uninterrupted(table: Path, tmp_path: Path) -> None:
