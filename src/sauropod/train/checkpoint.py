@@ -91,6 +91,8 @@ class State:
             InputError: The newest checkpoint is of another run, or not as it was written; says how
                 to go on from the one before.
         """
+        from sauropod.train import tensor_files
+
         if folder is not None and sharding.rank() == 0:
             snapshot.delete_leftovers(folder)
         done = steps(folder) if folder is not None else []
@@ -106,11 +108,11 @@ class State:
                 found=f"one of {facts['fingerprint']}: other knobs or inputs",
                 fix="name another checkpoint folder, or delete this one to start over",
             )
-        saved = snapshot.outlines(path)
+        saved = tensor_files.outlines(path)
         self._make_moments(saved)
         tensors = self._tensors()
         _check_same(path, saved, tensors)
-        snapshot.read_into(tensors, path)
+        tensor_files.read_into(tensors, path)
         self.scaler.load_state_dict(facts["scaler"])
         return facts["step"], facts["counts"]
 
@@ -147,10 +149,12 @@ def consolidated(path: Path) -> dict[str, Tensor]:
     Raises:
         InputError: It is not as it was written.
     """
+    from sauropod.train import tensor_files
+
     snapshot.verified(path, otherwise="take another checkpoint")
-    saved = snapshot.outlines(path)
+    saved = tensor_files.outlines(path)
     state = {k: torch.empty_like(v, device="cpu") for k, v in saved.items() if k.startswith(_MODEL)}
-    snapshot.read_into(state, path)
+    tensor_files.read_into(state, path)
     return {name.removeprefix(_MODEL): value for name, value in state.items()}
 
 

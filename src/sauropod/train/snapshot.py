@@ -1,24 +1,18 @@
-"""Named tensors and facts in a folder that is whole or absent, whoever writes and reads it.
+"""Tensors of all ranks and facts in a folder that is whole or absent, and checked when it is read.
 
-Every rank writes the tensors or shards it holds into one safetensors file, in the layout of
-torch.distributed.checkpoint, which any number of ranks can read back, sharded or not. `facts.json`
-beside them has the facts, and the size and SHA-256 of every other file. DCP's own format would be
-unpickled; nothing here is.
+Every rank writes the tensors or shards it holds into one safetensors file (see `tensor_files`);
+`facts.json` beside them has the facts, and the size and SHA-256 of every other file.
 """
 
 import hashlib
 import json
 import os
-import re
 import shutil
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors import SafetensorError
 from torch import Tensor
 
 from sauropod import io
@@ -26,7 +20,6 @@ from sauropod.errors import InputError
 from sauropod.train import sharding
 
 FACTS = "facts.json"
-_SHARD = re.compile(r"shard-(\d+)-.*\.safetensors")
 
 
 def write(
@@ -47,6 +40,8 @@ def write(
     Raises:
         InputError: The disk is full or refuses; nothing is left behind.
     """
+    from sauropod.train import tensor_files
+
     temporary = temporary_of(path)
     first = sharding.rank() == 0
     with _clearing_up(temporary):
@@ -54,14 +49,14 @@ def write(
             shutil.rmtree(temporary, ignore_errors=True)
             temporary.mkdir(parents=True)
     with _clearing_up(temporary):
-        _write_tensors(tensors, temporary)
-        if beside and first:
-            beside(temporary)
-        own = [file for file in temporary.iterdir() if _writer(file) == sharding.rank()]
-        files = _digests(own)
-    files = sharding.merged(files)
+        tensor_files.write(tensors, temporary)
+        own = _digests([temporary / tensor_files.file_of(sharding.rank())])
+    files = sharding.merged(own)
     with _clearing_up(temporary):
         if first:
+            if beside:
+                beside(temporary)
+            files |= _digests(file for file in temporary.iterdir() if file.name not in files)
             whole = dict(facts) | {"files": files}
             io.write_json(whole | {"sha256": _digest(whole)}, temporary / FACTS)
             _flush(temporary)
@@ -123,69 +118,14 @@ def verified(path: Path, *, otherwise: str) -> dict[str, Any]:
     return facts
 
 
-def outlines(path: Path) -> dict[str, Tensor]:
-    """Names, shapes and types of the tensors in a folder, as tensors without values.
-
-    Raises:
-        InputError: A file is no safetensors.
-    """
-    from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader
-    from torch.distributed.checkpoint.metadata import TensorStorageMetadata
-
-    try:
-        metadata = HuggingFaceStorageReader(str(path)).read_metadata()
-    except SafetensorError as error:
-        fix = "take another checkpoint"
-        raise InputError(path, expected="safetensors", found=str(error), fix=fix) from None
-    found = {}
-    for name, tensor in metadata.state_dict_metadata.items():
-        assert isinstance(tensor, TensorStorageMetadata)
-        found[name] = torch.empty(tensor.size, dtype=tensor.properties.dtype, device="meta")
-    return found
-
-
-def read_into(tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Fill tensors of these names, sharded over whatever ranks there are, from a folder."""
-    from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader
-    from torch.distributed.checkpoint.state_dict_loader import load
-
-    with _unwarned():
-        load(dict(tensors), storage_reader=HuggingFaceStorageReader(str(path)))
-
-
-def _write_tensors(tensors: Mapping[str, Tensor], folder: Path) -> None:
-    from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageWriter
-    from torch.distributed.checkpoint.state_dict_saver import save
-
-    # safetensors knows one order of dimensions; channels-last weights have another.
-    plain = {name: tensor.contiguous() for name, tensor in tensors.items()}
-    with _unwarned():
-        save(plain, storage_writer=HuggingFaceStorageWriter(str(folder), save_distributed=True))
-
-
-@contextmanager
-def _unwarned() -> Iterator[None]:
-    """Keep torch from warning that one process is alone."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="torch.distributed is disabled")
-        yield
-
-
 @contextmanager
 def _clearing_up(temporary: Path) -> Iterator[None]:
     """Turn what the disk refused to one rank into one sentence on all, and leave nothing behind."""
-    from torch.distributed.checkpoint.api import CheckpointException
-
     refused = ""
     try:
         yield
     except OSError as error:
         refused = str(error)
-    except CheckpointException as error:  # of all ranks, on all ranks
-        causes = [cause for cause, _ in error.failures.values()]
-        if not all(isinstance(cause, OSError) for cause in causes):
-            raise
-        refused = str(causes[0])
     for problem in filter(None, sharding.all_gathered(refused)):
         if sharding.rank() == 0:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -195,12 +135,6 @@ def _clearing_up(temporary: Path) -> Iterator[None]:
             found=problem,
             fix="make some and run again: the checkpoints before are whole",
         )
-
-
-def _writer(file: Path) -> int:
-    """Rank that wrote a file."""
-    name = _SHARD.fullmatch(file.name)
-    return int(name[1]) - 1 if name else 0
 
 
 def _digest(facts: object) -> str:

@@ -2,7 +2,9 @@
 
 import hashlib
 import io as bytes_io
-from collections.abc import Callable
+import resource
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +51,17 @@ def write_manifest(
     made_by = io.stamp("manifest", knobs={}, inputs=[])
     schema.write(frame, path, schema.MANIFEST, made_by=made_by)
     return path
+
+
+@contextmanager
+def small_files(limit: int = 100) -> Iterator[None]:
+    """Let the kernel refuse this process files of more than `limit` bytes, as a full disk would."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.fixture

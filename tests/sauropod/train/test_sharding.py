@@ -4,6 +4,7 @@ One start of three processes does all of the latter: two of them train, sharded 
 parts or whole; then all three go on from checkpoints that two or one wrote.
 """
 
+import contextlib
 import dataclasses
 import multiprocessing
 import shutil
@@ -17,11 +18,13 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
+from tests.sauropod.train.conftest import small_files, write_manifest
 from torch import Tensor, nn
 
+from sauropod.errors import InputError
 from sauropod.models.head import build_heads
 from sauropod.models.vit import VisionTransformer, build_vit
-from sauropod.train import checkpoint, sharding, snapshot
+from sauropod.train import checkpoint, sharding, snapshot, tensor_files
 from sauropod.train.batch import Batch
 from sauropod.train.config import Backbone, Crops, Heads, Objective, Optim
 from sauropod.train.data import Loaded, Samples, read_manifest
@@ -220,6 +223,33 @@ def check_reducing(parallel: Parallel) -> None:
     assert [found.item() for found in scaler._found_inf_per_device(optimizer).values()] == [1.0]
 
 
+def check_saving(folder: Path) -> None:
+    """Of two ranks: a look at a network disturbs no checkpoint, a full disk of one stops both."""
+    network = nn.Linear(4, 4)
+    sharding.shard([network], dtype=None)
+    optimizer = torch.optim.AdamW(network.parameters(), fused=True)
+    network(torch.ones(1, 4)).sum().backward()
+    optimizer.step()
+    state = checkpoint.State(
+        model=network, optimizer=optimizer, scaler=torch.amp.GradScaler("cpu", enabled=False)
+    )
+
+    def save(step: int) -> None:
+        state.save(folder, step=step, counts={}, fingerprint="f")
+
+    with torch.no_grad():
+        network(torch.ones(1, 4))  # leaves its parameters gathered
+    save(1)
+    saved = tensor_files.outlines(checkpoint.path_of(folder, 1))
+    assert saved["optimizer.weight.exp_avg"].shape == saved["model.weight"].shape == (4, 4)
+    refusing = small_files() if sharding.rank() else contextlib.nullcontext()
+    with refusing, pytest.raises(InputError, match="File too large"):
+        save(2)
+    dist.barrier()
+    assert [path.name for path in folder.iterdir()] == ["step-000000001"]
+    assert state.resume(folder, fingerprint="f")[0] == 1
+
+
 def rank_of_three(rank: int, folder: Path) -> None:
     """One of the three processes."""
     torch.set_num_threads(1)
@@ -230,6 +260,7 @@ def rank_of_three(rank: int, folder: Path) -> None:
             log.write_parquet(folder / f"{parallel}{parts}-{rank}.parquet")
         check_reducing("fsdp")
         check_reducing("ddp")
+        check_saving(folder / "saving")
         fp16 = dataclasses.replace(OPTIM, precision="fp16")
         train(folder / "fp16", optim=fp16)
 
@@ -248,8 +279,6 @@ def rank_of_three(rank: int, folder: Path) -> None:
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder in which all of them trained."""
-    from tests.sauropod.train.conftest import write_manifest
-
     folder = tmp_path_factory.mktemp("ranks")
     write_manifest(folder, count=24, bad=(3,))
     train(folder / "one").write_parquet(folder / "one-0.parquet")
@@ -261,9 +290,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tensors(folder: Path, step: int) -> dict[str, Tensor]:
     """All of a checkpoint, model and moments."""
     path = checkpoint.path_of(folder, step)
-    outlines = snapshot.outlines(path)
+    outlines = tensor_files.outlines(path)
     found = {name: torch.empty_like(value, device="cpu") for name, value in outlines.items()}
-    snapshot.read_into(found, path)
+    tensor_files.read_into(found, path)
     return found
 
 
