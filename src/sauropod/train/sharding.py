@@ -180,6 +180,8 @@ def reducing(networks: Iterable[nn.Module], *, now: bool) -> Iterator[None]:
 def _average_gradients(network: nn.Module) -> None:
     """Replace gradients by their mean over ranks; all ranks ran the same graph."""
     gradients = [p.grad for p in network.parameters() if p.grad is not None]
+    if not gradients:  # a head whose loss has no weight
+        return
     vector = torch.cat([gradient.flatten() for gradient in gradients])
     dist.all_reduce(vector)
     means = (vector / world_size()).split([gradient.numel() for gradient in gradients])
