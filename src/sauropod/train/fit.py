@@ -153,7 +153,7 @@ def fit(
     start, counts = state.resume(folder, fingerprint=running.fingerprint)
     tally = Tally(counts, device=device)
     log = Log.resumed(
-        folder,
+        checkpoint.path_of(folder, start) if folder else None,
         step=start,
         device=device,
         flops_per_image=running.flops_per_image,
@@ -224,14 +224,13 @@ def fit(
                 probed.clear()
             asked = asked and done < optim.steps
             if folder and (asked or done % running.checkpoint_every == 0 or done == optim.steps):
-                if sharding.rank() == 0:
-                    log.save(folder / NAME)
                 state.save(
                     folder,
                     step=done,
                     counts=tally.counts(),
                     fingerprint=running.fingerprint,
                     keep=running.keep_checkpoints,
+                    beside=lambda path: log.save(path / NAME),
                 )
             if asked:
                 message = f"stopped by a signal after step {done:,} of {optim.steps:,}; run again"

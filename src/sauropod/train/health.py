@@ -92,7 +92,9 @@ def feature_rank(features: Tensor) -> Tensor:
         Between 1 (all rows parallel) and min(M, D).
     """
     with torch.autocast(features.device.type, enabled=False):
-        values = torch.linalg.svdvals(features.float())
+        # The decomposition refuses NaN, which a meter has to survive and to show.
+        values = torch.linalg.svdvals(features.float().nan_to_num(0.0, 0.0, 0.0))
+        values = values + 0 * features.float().sum()
     shares = values / values.sum().clamp(min=torch.finfo(values.dtype).tiny)
     return torch.exp(-torch.xlogy(shares, shares).sum())
 

@@ -1,11 +1,11 @@
-"""The training log: one Parquet row every few steps, kept beside the checkpoints.
+"""The training log: one Parquet row every few steps, kept in every checkpoint.
 
 Columns: `step` (done); of the wall-clock since the row before, probes and checkpoints included,
 `images_per_s` (all ranks), `seconds_per_step`, `wait_share` (waiting for data, 0..1) and `mfu`
 (FLOPs of the model over the devices' peak, 0..1; null where the peak is unknown);
 `peak_memory_gib` (of this rank's device since the start); the values of the step (schedules, totals
 of `replaced` and `skipped`, `probe/<benchmark>`); then means of the finite values since the row
-before: `loss`, every `loss/<name>`, `grad_norm/<sub-module>` and `health/<meter>`.
+before on rank 0: `loss`, every `loss/<name>`, `grad_norm/<sub-module>` and `health/<meter>`.
 """
 
 import math
@@ -61,7 +61,7 @@ class Log:
         flops_per_image: float = 0.0,
         peak: float | None = None,
     ) -> "Log":
-        """Continue the log that lies beside the checkpoints, from its rows up to `step`."""
+        """Continue the log of a checkpoint, from its rows up to `step`."""
         rows = []
         if folder is not None and (folder / NAME).is_file():
             rows = pl.read_parquet(folder / NAME).filter(pl.col("step") <= step).to_dicts()

@@ -116,5 +116,7 @@ class Center(nn.Module):
             mean = scores.prototypes.float() @ (packed[:-1] / packed[-1].clamp_min(1))
             # Without any row, in no rank, there is nothing to learn: the centre stays.
             step = (1 - self.momentum) * (packed[-1] > 0)
+            # Nor does the centre follow a step that is skipped because it is not finite.
+            mean = torch.where(mean.isfinite(), mean, self.center[0])
             self.center.lerp_(mean[None], step.to(mean.dtype))
             return bias

@@ -184,3 +184,9 @@ def test_equal_scores_say_nothing() -> None:
 def test_zero_features_are_finite() -> None:
     assert feature_rank(torch.zeros(4, 3)).isfinite()
     assert spread(torch.zeros(4, 3)).item() == 0
+
+
+def test_rank_of_features_that_are_not_finite_is_not_finite() -> None:
+    features = torch.eye(4)
+    features[1, 2] = torch.nan
+    assert health.feature_rank(features).isnan()

@@ -335,7 +335,7 @@ def test_checkpoints_of_two_ranks_are_those_of_one(trained: Path, run: str) -> N
     expected = tensors(trained / "one", STEPS)
     assert_same(tensors(trained / run, STEPS), expected, rtol=1e-4, atol=2e-5)
     files = snapshot.verified(checkpoint.path_of(trained / run, STEPS), otherwise="")["files"]
-    assert len(files) == 2
+    assert len([name for name in files if name.endswith(".safetensors")]) == 2
     model = checkpoint.consolidated(checkpoint.path_of(trained / run, STEPS))
     assert all(torch.equal(value, model[name]) for name, value in model.items())
 

@@ -131,6 +131,14 @@ def test_a_step_without_rows_leaves_the_center() -> None:
     assert torch.equal(center.center, before)
 
 
+def test_a_step_that_is_not_finite_leaves_the_center() -> None:
+    center = Center(3)
+    centred(center, torch.ones(2, 3), temperature=1.0)
+    before = center.center.clone()
+    assert centred(center, torch.full((2, 3), torch.nan), temperature=1.0).isnan().all()
+    assert torch.equal(center.center, before)
+
+
 def _rank(rank: int, folder: str) -> None:
     """One of two processes: balance and centre its share of the rows."""
     torch.set_num_threads(1)
