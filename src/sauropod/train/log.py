@@ -135,7 +135,7 @@ class Log:
 
     def frame(self) -> pl.DataFrame:
         """All rows; a column that a row lacks is null there."""
-        frame = pl.DataFrame(self.rows, infer_schema_length=None)
+        frame = pl.DataFrame(self.rows or {"step": []}, infer_schema_length=None)
         return frame.cast({pl.Null: pl.Float64})
 
     def save(self, path: Path) -> None:
