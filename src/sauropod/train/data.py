@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing import active_children
+from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from threading import current_thread, main_thread
@@ -335,26 +336,37 @@ def batches(
         # The loader's handler raises wherever the main thread happens to be, in the middle of a
         # checkpoint too. Without it a death is noticed below, when the next step is waited for.
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    for _ in range(start, stop):
-        try:
-            batch = next(steps)
-        except RuntimeError as error:
-            _raise_if_one_died(workers, error)
+    try:
+        for _ in range(start, stop):
+            batch = _next(steps, workers)
+            if isinstance(batch, InputError):
+                raise batch
+            yield batch
+    finally:
+        for worker in workers:  # they hold nothing, and do not listen to SIGTERM
+            worker.kill()
+
+
+def _next(steps: Iterator[T], workers: Iterable[BaseProcess]) -> T:
+    """The next step, or the reason why there is none.
+
+    Raises:
+        InputError: A worker died.
+    """
+    try:
+        return next(steps)
+    except (RuntimeError, OSError, EOFError) as error:  # memory that it shared goes with a worker
+        ended = wait([worker.sentinel for worker in workers], timeout=1)  # pipes may break before
+        died = next((worker for worker in workers if worker.sentinel in ended), None)
+        if died is None:
             raise
-        if isinstance(batch, InputError):
-            raise batch
-        yield batch
-
-
-def _raise_if_one_died(workers: Iterable[BaseProcess], error: RuntimeError) -> None:
-    died = [worker for worker in workers if worker.exitcode]
-    if died:
-        code = died[0].exitcode or 0
+        died.join()
+        code = died.exitcode or 0
         end = f"killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
         knob = "speed.num_workers"
         raise InputError(
             knob,
             expected="workers that live as long as the run",
-            found=f"worker {died[0].pid} {end}",
+            found=f"worker {died.pid} {end}",
             fix="lower it or give the job more memory, and run again: checkpoints are whole",
         ) from error

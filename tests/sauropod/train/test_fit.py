@@ -212,6 +212,26 @@ def test_workers_change_nothing() -> None:
     assert states_equal(alone, helped)
 
 
+def test_a_killed_worker_loses_no_checkpoint(tmp_path: Path) -> None:
+    whole, killed, resumed = Toy(), Toy(), Toy()
+    train(whole)
+    running = Running(
+        device=CPU, checkpoints=tmp_path, checkpoint_every=3, log_every=1, num_workers=1
+    )
+    with pytest.raises(InputError, match=r"speed\.num_workers: .* killed by signal 9; lower it"):
+        fit(
+            killed,
+            load=Interrupting(numbers, at=7, number=signal.SIGKILL),
+            optim=OPTIM,
+            schedules=schedules(OPTIM, OBJECTIVE),
+            seed=0,
+            running=running,
+        )
+    train(resumed, checkpoints=tmp_path)
+    assert resumed.step < 10  # from the checkpoint of step 3 or 6
+    assert states_equal(resumed, whole)
+
+
 def test_step_that_is_not_finite_is_skipped_whole() -> None:
     broken, sound = Toy(broken=(3,)), Toy()
     log = train(broken)
