@@ -175,3 +175,19 @@ class TestBatches:
     def test_no_views(self) -> None:
         table = tabulate([], images=IMAGES, size=28)
         assert cut(flatten(IMAGES), table).shape == (0, 3, 28, 28)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_the_accelerator_makes_the_same_views_without_being_waited_for() -> None:
+    views = [WHOLE._replace(blur_sigma=0.7), WHOLE._replace(jitter=only(hue=0.1, contrast=0.7))]
+    table = tabulate([[view] * 2 for view in views], images=IMAGES, size=28).pin_memory()
+    pixels = flatten(IMAGES).pin_memory()
+    device = torch.device("cuda")
+    cut(pixels.to(device), table.to(device))  # the first products load libraries
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        got = cut(pixels.to(device, non_blocking=True), table.to(device))
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert np.abs(levels(got.cpu()) - levels(cut(pixels, table))).mean() < 0.05
