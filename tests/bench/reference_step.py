@@ -141,7 +141,6 @@ class ReferenceStep:
             sharding_strategy=ShardingStrategy.SHARD_GRAD_OP,
             mixed_precision=precision,
             device_id=self.device,
-            sync_module_states=True,
             use_orig_params=True,
             auto_wrap_policy=ModuleWrapPolicy({BlockChunk}),
         )
