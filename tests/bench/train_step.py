@@ -12,6 +12,7 @@ import dataclasses
 import logging
 import statistics
 import sys
+from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -125,24 +126,27 @@ def table(measured: list[Side], *, images: int, turn: int) -> str:
     """Markdown rows; ratios are reference / side, pair by pair."""
     peer = next((side for side in measured if side.name.startswith("reference")), None)
     lines = [
-        "| side | s per step | images/s | times faster | peak MiB | of it weights and moments "
-        "| peak, share of reference's | mean loss |",
-        "|---|---|---|---|---|---|---|---|",
+        "| side | s per step | images/s | times faster | CPU s | times less | peak MiB "
+        "| of it weights and moments | share of reference's peak | mean loss |",
+        f"|{'---|' * 10}",
     ]
     for side in measured:
-        seconds = [s / turn for s in side.seconds]
+        wall = [seconds / turn for seconds in side.seconds]
+        cpu = [seconds / turn for seconds in side.cpu_seconds]
         peak = side.facts["peak_bytes"]
         kept = 16 * side.facts["num_parameters"]  # student, teacher and two moments, fp32
-        faster = share = "-"
+        faster = less = share = "-"
         if peer is not None and peer is not side:
-            pairs = zip(side.seconds, peer.seconds, strict=True)
-            faster = spread([theirs / ours for ours, theirs in pairs], digits=2)
+            faster = ratios(peer.seconds, side.seconds)
+            less = ratios(peer.cpu_seconds, side.cpu_seconds)
             share = f"{peak / peer.facts['peak_bytes']:.2f}"
         cells = [
             side.name,
-            spread(seconds, digits=3),
-            f"{images / statistics.median(seconds):.1f}",
+            spread(wall, digits=3),
+            f"{images / statistics.median(wall):.1f}",
             faster,
+            f"{statistics.median(cpu):.3f}",
+            less,
             f"{peak / MIB:,.0f}",
             f"{kept / MIB:,.0f}",
             share,
@@ -150,6 +154,11 @@ def table(measured: list[Side], *, images: int, turn: int) -> str:
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def ratios(theirs: Sequence[float], ours: Sequence[float]) -> str:
+    """Spread of theirs / ours, pair by pair."""
+    return spread([a / b for a, b in zip(theirs, ours, strict=True)], digits=2)
 
 
 def describe(case: Case) -> str:

@@ -47,25 +47,26 @@ class Metronome(Generic[T]):
         """Make data with `make(step)`, untimed, for turns of `turn` steps."""
         self._pipe, self._make, self._device, self._turn = pipe, make, device, turn
         self._baseline = resident_bytes()
-        self._start: float | None = None
+        self._start: tuple[float, float] | None = None
         self._ready: list[T] = []
 
     def __call__(self, step: int) -> T:
         """The data of a step; between two turns tells the time of the last and waits for leave."""
         if step % self._turn == 0:
-            seconds = self._elapsed()
+            elapsed = self._elapsed()
             self._ready = [self._make(step + i) for i in range(self._turn)]
             synchronise(self._device)
-            self._pipe.send(seconds)
+            self._pipe.send(elapsed)
             self._pipe.recv()
-            self._start = time.perf_counter()
+            self._start = time.perf_counter(), time.process_time()
         return self._ready[step % self._turn]
 
-    def _elapsed(self) -> float | None:
+    def _elapsed(self) -> tuple[float, float] | None:
+        """Wall-clock and processor seconds of the turn."""
         if self._start is None:
             return None
         synchronise(self._device)
-        return time.perf_counter() - self._start
+        return time.perf_counter() - self._start[0], time.process_time() - self._start[1]
 
     def finish(self, **facts: Any) -> None:  # noqa: ANN401 - whatever a side has to say
         """End the last turn; tell its time and the facts, peak memory among them."""
@@ -83,13 +84,10 @@ class Side:
 
     name: str
     seconds: list[float] = field(default_factory=list)
-    """Per turn, after warm-up."""
+    """Wall-clock per turn, after warm-up."""
+    cpu_seconds: list[float] = field(default_factory=list)
+    """Processor time of all threads per turn: what a busy machine distorts least."""
     facts: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def median(self) -> float:
-        """Median seconds of a turn."""
-        return statistics.median(self.seconds)
 
 
 def take_turns(
@@ -122,9 +120,10 @@ def take_turns(
         for turn in range(warmup + repeats):
             for side, pipe in zip(measured, pipes, strict=True):
                 pipe.send("go")
-                seconds = pipe.recv()
+                wall, cpu = pipe.recv()
                 if turn >= warmup:
-                    side.seconds.append(seconds)
+                    side.seconds.append(wall)
+                    side.cpu_seconds.append(cpu)
         for side, pipe in zip(measured, pipes, strict=True):
             side.facts = pipe.recv()
     except EOFError:
