@@ -14,7 +14,7 @@ from sauropod.train.config import Backbone, Heads, Objective, Optim
 from sauropod.train.masking import sample_masks
 
 CLIP_GRAD, LAYERWISE_DECAY, PATCH_EMBED_LR = 3.0, 0.9, 0.2
-LR, WEIGHT_DECAY, MOMENTUM, TEACHER_TEMP = 1e-4, 0.04, 0.994, 0.07
+LR, WEIGHT_DECAY, MOMENTUM, TEACHER_TEMP = 1e-7, 0.04, 0.994, 0.07
 
 
 @dataclass(frozen=True, kw_only=True)

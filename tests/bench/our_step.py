@@ -9,7 +9,8 @@ from sauropod.train.config import Speed
 from sauropod.train.data import Loaded
 from sauropod.train.fit import Running, fit
 from sauropod.train.recipe import schedules
-from sauropod.train.self_distillation import SelfDistillation, make_student
+from sauropod.train.self_distillation import SelfDistillation
+from sauropod.train.student import make_student
 from turns import Metronome
 
 
@@ -26,7 +27,13 @@ def train(
     """Train for `steps` steps; returns mean losses by name and the student's parameter count."""
     vit = build_vit(case.backbone(arch), attention=speed.attention)
     heads = build_heads(case.heads, embed_dim=vit.embed_dim)
-    model = SelfDistillation(make_student(vit, heads), objective=case.objective).to(device)
+    model = SelfDistillation(
+        make_student(vit, heads), objective=case.objective, max_bytes=speed.scores_mib << 20
+    ).to(device)
+    for backbone in (model.student["backbone"], model.teacher["backbone"]):
+        backbone.recompute = speed.recompute
+        if speed.compile:
+            backbone.compile_blocks()
     optim = case.optim(steps=steps, precision=precision)
     fitted = fit(
         model,
@@ -34,7 +41,7 @@ def train(
         optim=optim,
         schedules=schedules(optim, case.objective),
         seed=0,
-        running=Running(device=device, log_every=steps),
+        running=Running(device=device, log_every=steps, accumulate=speed.accumulate),
     )
     (row,) = fitted.log.rows
     losses = {name: value for name, value in row.items() if name.startswith("loss")}
