@@ -34,7 +34,7 @@ class Scores(NamedTuple):
         x, w = self.features, self.prototypes
         if x.dtype == torch.float32:
             start = x.new_zeros(1) if plus is None else plus
-            return torch.addmm(start, x, w.t(), alpha=scale)
+            return torch.addmm(start, x, w.t(), alpha=scale, beta=0 if plus is None else 1)
         product = (x @ w.t()).float().mul_(scale)
         return product if plus is None else product.add_(plus)
 
@@ -66,7 +66,7 @@ class Prototypes(nn.Module):
 
     def forward(self) -> Tensor:
         """The prototypes: (K, bottleneck)."""
-        return self.weight_g * F.normalize(self.weight_v, dim=1)
+        return torch._weight_norm(self.weight_v, self.weight_g, 0)  # one pass each way
 
 
 class Head(nn.Module):

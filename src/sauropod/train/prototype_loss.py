@@ -8,7 +8,6 @@ outweigh a ViT-L. Here every chunk of slots is multiplied out, turned into its l
 gradients, and forgotten, as in Liger's fused cross-entropy (arXiv 2410.10989).
 """
 
-import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -66,7 +65,8 @@ class _ChunkedLoss(torch.autograd.Function):
         temperature: float,
         max_bytes: int,
     ) -> Tensor:
-        d_features, d_prototypes = torch.zeros_like(features), torch.zeros_like(prototypes).float()
+        d_features = torch.empty_like(features)
+        d_prototypes = torch.zeros_like(prototypes, dtype=torch.float32)
         # Gradients are kept relative to the largest weight: in fp16 the true ones would vanish.
         scale = torch.cat([weights, weights.new_full((1,), _TINY)]).amax()
         loss = weights.new_zeros(())
@@ -83,7 +83,11 @@ class _ChunkedLoss(torch.autograd.Function):
                 if any(ctx.needs_input_grad):
                     gradient = gradient.to(x.dtype)
                     d_x.copy_((gradient @ prototypes).view_as(x) * w[:, None])
-                    d_prototypes += gradient.t() @ (x * w[:, None]).to(x.dtype).flatten(0, 1)
+                    weighted = (x * w[:, None]).to(x.dtype).flatten(0, 1)
+                    if x.dtype == torch.float32:
+                        d_prototypes.addmm_(gradient.t(), weighted)  # no (K, b) in between
+                    else:
+                        d_prototypes += gradient.t() @ weighted
         ctx.save_for_backward(d_features, d_prototypes.to(prototypes.dtype), scale / temperature)
         return loss * scale
 
@@ -91,7 +95,7 @@ class _ChunkedLoss(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, d_loss: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
         d_features, d_prototypes, scale = ctx.saved_tensors
-        return d_features * (scale * d_loss), d_prototypes * (scale * d_loss), *[None] * 4
+        return d_features * (scale * d_loss), d_prototypes.mul_(scale * d_loss), *[None] * 4
 
 
 def _chunks(
@@ -121,8 +125,11 @@ def _chunk_loss(
     num_targets = len(teacher)
     target = teacher[0] if num_targets == 1 else teacher.sum(dim=0)
     logits = student.times(1 / temperature).unflatten(0, (-1, num_slots))  # (C, s, K)
-    log_sum = torch.logsumexp(logits, dim=-1, keepdim=True)  # (C, s, 1)
     agreement = torch.einsum("csk,sk->s", logits, target)
-    loss = torch.dot(weights, num_targets * log_sum.sum(dim=(0, 2)) - agreement)
-    gradient = logits.sub_(log_sum - math.log(num_targets)).exp_().sub_(target)
+    top = logits.amax(dim=-1, keepdim=True)  # (C, s, 1)
+    powers = logits.sub_(top).exp_()
+    total = powers.sum(dim=-1, keepdim=True)
+    log_sum = (total.log() + top).sum(dim=(0, 2))  # (s,)
+    loss = torch.dot(weights, num_targets * log_sum - agreement)
+    gradient = powers.mul_(num_targets / total).sub_(target)
     return loss, gradient.flatten(0, 1)

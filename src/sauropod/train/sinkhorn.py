@@ -4,8 +4,6 @@ Shapes: M rows (class tokens or masked patches) of a step on this rank, in one o
 prototypes. Everything is fp32, autocast or not, and nothing carries a gradient.
 """
 
-from collections.abc import Sequence
-
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
@@ -14,6 +12,7 @@ from sauropod.models.head import Scores
 
 _TINY = torch.finfo(torch.float32).tiny
 _LOWEST = torch.finfo(torch.float32).min
+_COLUMNS = 16_384
 
 
 @torch.no_grad()
@@ -29,8 +28,8 @@ def sinkhorn_knopp(
 
     The algorithm scales the columns of exp(scores / temperature) to equal sums, then its rows, and
     so on, and ends with the rows. A row scaling of exp(scores / temperature) * exp(bias) is a
-    softmax, so a column factor is all there is to remember, and in the logarithm nothing overflows:
-    a round is one pass over the scores, each row multiplied out where it is used.
+    softmax, so a column factor is all there is to remember, and in the logarithm nothing overflows.
+    Scores are multiplied out once when they fit, else once per round.
 
     Args:
         scores: Teacher's scores of this rank, (M, K); M may differ between ranks and may be 0.
@@ -43,30 +42,39 @@ def sinkhorn_knopp(
         (K,) float32, up to a constant that softmax ignores.
     """
     with torch.autocast(scores.features.device.type, enabled=False):
-        chunks = list(scores.chunks(max_bytes))
-        known = chunks[0].times(1 / temperature) if len(chunks) == 1 else None
+        chunks, scale = list(scores.chunks(max_bytes)), 1 / temperature
+        whole = chunks[0].times(scale) if len(chunks) == 1 else None
 
         # In the first round rows still have their own scale, hence a logarithm of sums.
-        bias = -_all_logsumexp(_column_logsumexp(chunks, 1 / temperature, known), group)
+        bias = torch.full_like(scores.prototypes[:, 0], _LOWEST, dtype=torch.float32)
+        for chunk in chunks:
+            logits = chunk.times(scale) if whole is None else whole
+            bias = torch.logaddexp(bias, _column_logsumexp(logits))
+        bias = -_all_logsumexp(bias, group)
+
+        # Then no row and no column vanishes beside its largest entry, and products with vectors do.
+        powers = None if whole is None else _powers(whole.add_(bias))
+        factor = torch.ones_like(bias)  # per prototype, beyond the bias
         for _ in range(num_iterations - 1):
             usage = torch.zeros_like(bias)
             for chunk in chunks:
-                logits = chunk.times(1 / temperature, plus=bias) if known is None else known + bias
-                usage += torch.softmax(logits, dim=1).sum(dim=0)
-            # A prototype that no row scores at all keeps a finite bias, hence targets of 0.
-            bias -= _all_reduce(usage, group, dist.ReduceOp.SUM).clamp_min(_TINY).log()
-        return bias
+                q = _powers(chunk.times(scale, plus=bias)) if powers is None else powers
+                usage += q.t() @ (1 / (q @ factor))
+            # A prototype that no row scores at all keeps a finite factor, hence targets of 0.
+            factor = 1 / _all_reduce(usage, group, dist.ReduceOp.SUM).clamp_min(_TINY)
+        return bias + factor.log()
 
 
-def _column_logsumexp(chunks: Sequence[Scores], scale: float, known: Tensor | None) -> Tensor:
-    """(K,) log of the column sums of exp(scale * scores) on this rank; very low without rows."""
-    prototypes = chunks[0].prototypes
-    found = prototypes.new_full((len(prototypes),), _LOWEST, dtype=torch.float32)
-    for chunk in chunks:
-        if len(chunk.features):
-            logits = chunk.times(scale) if known is None else known
-            found = torch.logaddexp(found, torch.logsumexp(logits, dim=0))
-    return found
+def _powers(logits: Tensor) -> Tensor:
+    """exp(logits), each row up to a factor: its largest entry is 1. Overwrites the logits."""
+    return logits.sub_(logits.amax(dim=1, keepdim=True)).exp_()
+
+
+def _column_logsumexp(logits: Tensor) -> Tensor:
+    """(M, K) -> (K,), some columns at a time; very low without rows."""
+    if not len(logits):
+        return logits.new_full(logits.shape[1:], _LOWEST)
+    return torch.cat([torch.logsumexp(part, dim=0) for part in logits.split(_COLUMNS, dim=1)])
 
 
 def _all_logsumexp(values: Tensor, group: dist.ProcessGroup | None) -> Tensor:

@@ -67,8 +67,10 @@ class Balance(nn.Module):
         """(K,) bias of the assignments of these scores."""
         if self.center is not None:
             return self.center(scores, temperature=temperature, group=self.group)
+        # The student has kept nothing yet, and scores at hand need not be multiplied out again.
+        max_bytes = 4 * self.max_bytes
         return sinkhorn_knopp(
-            scores, temperature=temperature, group=self.group, max_bytes=self.max_bytes
+            scores, temperature=temperature, group=self.group, max_bytes=max_bytes
         )
 
 
