@@ -41,7 +41,7 @@ def train(
         optim=optim,
         schedules=schedules(optim, case.objective),
         seed=0,
-        running=Running(device=device, log_every=steps, accumulate=speed.accumulate),
+        running=Running(device=device, log_every=steps),
     )
     (row,) = fitted.log.rows
     losses = {name: value for name, value in row.items() if name.startswith("loss")}

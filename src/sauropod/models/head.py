@@ -66,7 +66,8 @@ class Prototypes(nn.Module):
 
     def forward(self) -> Tensor:
         """The prototypes: (K, bottleneck)."""
-        return torch._weight_norm(self.weight_v, self.weight_g, 0)  # one pass each way
+        # What nn.utils.weight_norm calls: one pass each way.
+        return torch._weight_norm(self.weight_v, self.weight_g, 0)  # pyright: ignore
 
 
 class Head(nn.Module):
