@@ -165,7 +165,7 @@ def measure(photos: list[bytes], rows: Rows, *, beside: bool) -> None:
     in_turn(views | loads, unit=BATCH, per="one image to 2 x 224 + 8 x 98, worker's side, one core")
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    loaded = {engine: load(0).batch for engine, load in loads.items()}
+    loaded = {engine: load(0).parts[0] for engine, load in loads.items()}
 
     def moving(engine: str) -> Callable[[int], object]:
         def work(_step: int) -> None:
