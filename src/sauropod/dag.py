@@ -7,7 +7,7 @@ The Snakefile makes one `Dag` from the configuration and asks it; nothing here t
 import dataclasses
 import re
 import shlex
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -67,10 +67,7 @@ class Dag:
         self.references = self._in("benchmark_test") + self._in("benchmark_train")
         self.benchmarks = [source.name for source in config.benchmarks]
         self.knobs = {stage: shlex.join(words(value)) for stage, value in config.knobs.items()}
-        self.speed = {
-            stage: shlex.join(f"--{key}={value}".replace("_", "-") for key, value in flags.items())
-            for stage, flags in config.speed.items()
-        }
+        self.speed = {stage: self._speed(flags) for stage, flags in config.speed.items()}
         self.world = [TRUTH] if config.demo else []
         self.pool_names = [source.name for source in config.pool]
         self.claims = shlex.join(config.claims)
@@ -81,6 +78,14 @@ class Dag:
         }
         grown = config.knobs["screen"].blur_grow
         self.truth_flags = f"--truth {TRUTH} --blur-grow {grown}" if config.demo else ""
+
+    def _speed(self, flags: Mapping[str, object]) -> str:
+        """Flags that change only speed; a stage that probes is told the labelled folders."""
+        found = [f"--{key}={value}".replace("_", "-") for key, value in flags.items()]
+        labelled = [s.path for s in self.config.benchmarks if (s.train, s.test) == ("train", "val")]
+        if flags.get("probe_every") and labelled:
+            found += ["--probe", *labelled]
+        return shlex.join(found)
 
     def _in(self, collection: Collection) -> list[str]:
         return [name for name, s in self.all_shards.items() if s.collection == collection]

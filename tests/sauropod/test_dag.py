@@ -132,6 +132,18 @@ def test_speed_flags_are_spelt() -> None:
     assert dag(speed={"embed": {"num_workers": 8}}).speed == {"embed": "--num-workers=8"}
 
 
+def test_a_stage_that_probes_is_told_the_labelled_folders() -> None:
+    labelled = {"name": "more", "path": "m", "train": "train", "test": "test"}
+    config = {
+        "benchmarks": [*RAW["benchmarks"], labelled],
+        "speed": {"pretrain": {"probe_every": 9}, "adapt": {"probe_every": 0}},
+    }
+    assert dag(**config).speed == {
+        "pretrain": "--probe-every=9 --probe b",
+        "adapt": "--probe-every=0",
+    }
+
+
 def test_params_functions() -> None:
     wildcards = SimpleNamespace(shard="crawl-00001", run="main")
     assert by(dag().images_of, "shard")(wildcards) == "results/screen/crawl-00001.parquet"

@@ -211,16 +211,18 @@ def fit(
             model.update_ema(momentum=values["teacher_momentum"])
 
             done = step + 1
+            closing = done % running.log_every == 0 or done == optim.steps
             scalars = {f"loss/{name}": value for name, value in sums.items()} | {"loss": loss}
             scalars |= {f"grad_norm/{name}": sharding.whole(norm) for name, norm in norms.items()}
+            scalars |= model.meters() if closing else {}
             log.add(scalars, num_images=loaded.num_images * sharding.world_size(), waited=waited)
             if running.probe and running.probe_every and done % running.probe_every == 0:
                 probed |= running.probe()
             asked = stop.asked and sharding.world_size() == 1
-            if done % running.log_every == 0 or done == optim.steps:
+            if closing:
                 asked = tally.agree(asked=stop.asked)
                 tally.check(nan_budget, step=step, lr=values["lr"])
-                log.close_row(done, values | tally.totals() | _meters(model) | probed)
+                log.close_row(done, values | tally.totals() | probed)
                 probed.clear()
             asked = asked and done < optim.steps
             if folder and (asked or done % running.checkpoint_every == 0 or done == optim.steps):
@@ -265,7 +267,7 @@ def _update(optimizer: torch.optim.AdamW, scaler: torch.amp.GradScaler, *, skip:
 def _timed(
     steps: Iterator[Loaded], optim: Optim, running: Running, log: Log, start: int
 ) -> Iterator[tuple[Loaded, float]]:
-    """Report progress, and pair every step's data with the seconds waited for it."""
+    """Pair every step's data with the seconds waited for it; rank 0 reports progress."""
 
     def waiting() -> Iterator[tuple[Loaded, float]]:
         began = time.monotonic()
@@ -273,6 +275,8 @@ def _timed(
             yield loaded, time.monotonic() - began
             began = time.monotonic()
 
+    if sharding.rank():
+        return waiting()
     total = (optim.steps - start) * optim.batch_size
     return progress.track(
         waiting(),
@@ -288,8 +292,3 @@ def _generator(seed: int, step: int) -> torch.Generator:
     """Randomness of this rank's forward pass."""
     counter = step * sharding.world_size() + sharding.rank()
     return torch_keyed(seed, purpose=Purpose.MODEL, counter=counter)
-
-
-def _meters(model: Trainable) -> dict[str, float]:
-    """The model's meters as numbers; waits for the device."""
-    return {name: float(value) for name, value in model.meters().items()}

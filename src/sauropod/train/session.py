@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from sauropod.models.weights import (
 from sauropod.train import sharding
 from sauropod.train.config import Adapt, Backbone, Distill, Heads, Pretrain, Speed
 from sauropod.train.data import Rows, Samples, read_manifest
+from sauropod.train.diagnosis import diagnose
 from sauropod.train.distillation import Distillation
 from sauropod.train.fit import DTYPES, Fitted, Running, fit
 from sauropod.train.multicrop import MultiCrop
@@ -34,6 +36,8 @@ from sauropod.train.probe import Probe
 from sauropod.train.recipe import schedules
 from sauropod.train.self_distillation import SelfDistillation
 from sauropod.train.teacher import backbone_of
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,9 +194,12 @@ class Session:
         save_backbone(backbone[0], backbone_of(whole), knobs=backbone[1], stamp=stamp)
 
     def save_log(self, fitted: Fitted, path: Path) -> None:
-        """Write the training log (Parquet); rank 0 does."""
-        if sharding.rank() == 0:
-            fitted.log.save(path)
+        """Write the training log (Parquet) and say what looks wrong in it; rank 0 does."""
+        if sharding.rank():
+            return
+        fitted.log.save(path)
+        for advice in diagnose(fitted.log.rows):
+            logger.warning("%s", advice)
 
     def _facts(
         self, fitted: Fitted, *, backbone: Backbone, heads: Heads, stamp: Mapping[str, str]
