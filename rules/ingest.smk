@@ -70,7 +70,8 @@ rule ingest_pool:
         knobs=KNOBS["ingest"],
     shell:
         "{resources.serving} python {resources.src}/ingest.py {params.where}"
-        " --out {output.images} --out-tar {output.tar} --summary {output.summary} {params.knobs} {resources.speed} 2> {log}"
+        " --out {output.images} --out-tar {output.tar} --summary {output.summary}"
+        " --forgotten results/forget/forgotten.parquet {params.knobs} {resources.speed} 2> {log}"
 
 
 rule ingest_reference:
@@ -95,7 +96,8 @@ rule ingest_reference:
         where=by(PLAN.ingest_flags, "reference_shard"),
         knobs=KNOBS["ingest"],
     shell:
-        "python {resources.src}/ingest.py {params.where} --out {output.images} --out-tar {output.tar} --summary {output.summary} {params.knobs} {resources.speed} 2> {log}"
+        "python {resources.src}/ingest.py {params.where} --out {output.images} --out-tar {output.tar} --summary {output.summary}"
+        " --forgotten results/forget/forgotten.parquet {params.knobs} {resources.speed} 2> {log}"
 
 
 rule screen:

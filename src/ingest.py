@@ -15,6 +15,7 @@ from sauropod import cli, io, schema
 from sauropod.config import Ingest
 from sauropod.errors import InputError
 from sauropod.ingest import addresses, crawl, local, pack, shard_links, sources
+from sauropod.ledger.refusals import Refusals
 
 
 def main(
@@ -31,6 +32,7 @@ def main(
     part: int = 0,
     num_parts: int = 1,
     hosts: tuple[Path, ...] = (),
+    forgotten: Path | None = None,
     num_threads: int = 2,
 ) -> None:
     """Make one shard of images.
@@ -49,8 +51,11 @@ def main(
         num_parts: Parts the input is divided into.
         hosts: Hosts files of lines `ADDR:PORT name name`, the only names that may live at
             addresses that are not public.
+        forgotten: What forget.py was told (FORGOTTEN) and nobody may bring back; a file that does
+            not exist refuses nothing.
         num_threads: Threads that decode; changes only speed.
     """
+    refusals = Refusals.read(forgotten)
     if (bool(links), folder is not None, tars is not None).count(True) != 1:
         flags = "--links, --folder, --tars"
         raise InputError(flags, expected="one of them", found="none or several", fix="give one")
@@ -60,6 +65,7 @@ def main(
         places = addresses.read_hosts(hosts)
         crawl.check_manners(knobs, places=places)
         share, dropped["duplicate_url"] = shard_links.share(links, part=part, num_parts=num_parts)
+        share = refusals.links(share)
         rows = crawl.crawl(
             share, tar_path=out_tar, knobs=knobs, places=places, num_threads=num_threads
         )
@@ -76,7 +82,7 @@ def main(
         rows = local.index_tars(inputs, knobs=knobs, num_threads=num_threads)
         with io.TarWriter(out_tar):  # the bytes stay in the tars they came in
             pass
-    images = pack.frame(rows, source=source, number=shard_number)
+    images = refusals.images(pack.frame(rows, source=source, number=shard_number), tar=out_tar)
     made_by = io.stamp("ingest", knobs=knobs, inputs=inputs)
     counts = pack.summary(images, shard=shard, dropped=dropped)
     schema.write(counts, summary, schema.SUMMARY, made_by=made_by)

@@ -34,6 +34,7 @@ STATUS = (
     "decode_error",
     "duplicate_url",
     "unsafe",
+    "forgotten",
 )
 REASONS = ("unique", "representative", "copy", "eval_overlap")
 SOURCES = ("as_is", "sample", "cluster", "uncurated")
@@ -194,6 +195,16 @@ SUMMARY = Table(
     {"stage": TEXT, "shard": TEXT, "reason": TEXT, "rows": pl.UInt64()},
     key=("stage", "shard", "reason"),
 )
+FORGOTTEN = Table(
+    "FORGOTTEN",
+    "What must never come back: the SHA-256 of a URL, of a domain, or of an image's bytes.",
+    {
+        "kind": pl.Enum(("url", "domain", "sha256")),
+        "sha256": TEXT,
+        "forgotten_at": pl.Datetime("ms", "UTC"),
+    },
+    key=("kind", "sha256"),
+)
 KINDS = (
     "original",
     "near_duplicate",
@@ -239,6 +250,7 @@ TABLES = (
     MANIFEST,
     METRICS,
     SUMMARY,
+    FORGOTTEN,
     TRUTH,
 )
 

@@ -1,11 +1,13 @@
 """src/ingest.py: from a website on loopback, from a folder, from tars; and its command line."""
 
+import hashlib
 import http.server
 import io as std_io
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -19,6 +21,7 @@ import links
 from sauropod import io, schema
 from sauropod.config import Ingest, Links
 from sauropod.errors import InputError
+from sauropod.ledger.refusals import digest, record
 
 SCRIPT = Path(ingest.__file__)
 KNOBS = Ingest(deadline_s=5.0, retries=0)
@@ -112,6 +115,25 @@ def test_from_a_folder_and_from_tars(tmp_path: Path, site: Path) -> None:
     assert indexed["sha256"].to_list() == table["sha256"].drop_nulls().to_list()
     assert set(indexed["tar"]) == {str(places["out_tar"])}
     assert list(io.tar_members(again["out_tar"])) == []
+
+
+def test_what_was_forgotten_does_not_come_back(tmp_path: Path, site: Path) -> None:
+    ledger = tmp_path / "forgotten.parquet"
+    bytes_of_two = hashlib.sha256(_png(2)).hexdigest()
+    words = {("url", digest("http://site.test/1.png")), ("sha256", bytes_of_two)}
+    record(ledger, words, at=datetime.now(UTC), made_by={"stage": "test"})
+    listed, found = tmp_path / "urls.parquet", tmp_path / "x.links.parquet"
+    urls = [f"http://site.test/{i}.png" for i in range(1, 4)]
+    pl.DataFrame({"url": urls}).write_parquet(listed)
+    links.main(listed, "w", found, tmp_path / "s.parquet", Links(), kind="urls")
+    places = _places(tmp_path, "web-00000")
+    which = {"shard_number": 0, "hosts": (site,), "forgotten": ledger}
+    ingest.main("web", "web-00000", knobs=KNOBS, links=(found,), **which, **places)
+    table = _check(places)
+    assert table.filter(status="ok")["url"].to_list() == urls[2:]
+    assert table.filter(status="forgotten")["url"].to_list() == [None, None]
+    data = places["out_tar"].read_bytes()
+    assert [_png(i) in data for i in (1, 2, 3)] == [False, False, True]
 
 
 def test_one_input_and_a_name(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ class Policy:
         """Status that a host gives all its URLs: ok, private_address or blocked_domain."""
         if addresses.refused(host):
             return "private_address"
-        blocked = self.domains and any(suffix in self.domains for suffix in _suffixes(host))
+        blocked = self.domains and any(suffix in self.domains for suffix in suffixes(host))
         return "blocked_domain" if blocked else "ok"
 
     def url_status(self, url: str) -> str:
@@ -63,7 +63,8 @@ def registered_domain(host: str) -> str:
     return found or ".".join(host.split(".")[-2:])  # the list's own rule for unlisted endings
 
 
-def _suffixes(host: str) -> Iterable[str]:
+def suffixes(host: str) -> Iterable[str]:
+    """Yield a host and every domain above it: a.b.org, b.org, org."""
     yield host
     while "." in host:
         host = host.partition(".")[2]
