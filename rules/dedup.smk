@@ -203,7 +203,9 @@ rule dedup:
         copies="results/dedup/copies.parquet",
         summary="results/dedup/summary.parquet",
     log:
-        "logs/dedup/dedup.log",
+        text="logs/dedup/dedup.log",
+        # No output: it must outlive the job that a giant component stops.
+        components="logs/dedup/components.parquet",
     benchmark:
         "benchmarks/dedup/dedup.tsv"
     conda:
@@ -221,4 +223,4 @@ rule dedup:
         knobs=KNOBS["dedup"],
     shell:
         "python {resources.src}/dedup.py --edges {params.edges} --images {params.images} --duplicates {input.duplicates}"
-        " --out {output.copies} --summary {output.summary} {params.knobs} {resources.speed} 2> {log}"
+        " --out {output.copies} --summary {output.summary} --components {log.components} {params.knobs} {resources.speed} 2> {log.text}"

@@ -2,17 +2,20 @@
 
     python src/dedup.py --edges results/link/*-?????.parquet \\
         --images results/screen/crawl-?????.parquet --duplicates results/hash/duplicates.parquet \\
-        --out results/dedup/copies.parquet --summary results/dedup/summary.parquet
+        --out results/dedup/copies.parquet --summary results/dedup/summary.parquet \\
+        --components logs/dedup/components.parquet
 """
 
 from pathlib import Path
 
-from sauropod import cli, io, schema
+from sauropod import cli, io, schema, streaming
 from sauropod.cli import Knobs
 from sauropod.config import Dedup
 from sauropod.dedup import relative
 from sauropod.dedup.edge_files import EdgeFiles
-from sauropod.retrieve.places import usable
+from sauropod.dedup.pool import Pool, every_shard
+from sauropod.dedup.size_guard import SizeGuard
+from sauropod.retrieve.places import rows_of
 
 
 def main(
@@ -21,6 +24,7 @@ def main(
     duplicates: Path,
     out: Path,
     summary: Path,
+    components: Path,
     knobs: Knobs[Dedup],
 ) -> None:
     """Decide on every image of the pool.
@@ -31,22 +35,29 @@ def main(
         duplicates: DUPLICATES of the pool.
         out: Table to write (COPIES).
         summary: Table to write (SUMMARY).
+        components: Table to write (COMPONENTS), also when a giant component stops the job.
     """
     found = EdgeFiles(edges)
+    every_shard(edges, images, flag="--edges")
     same = schema.read(duplicates, schema.DUPLICATES)
-    pool = usable(schema.scan(images, schema.IMAGES))
-    rules = relative.Rules(
-        copy_threshold=knobs.copy_threshold,
-        overlap_threshold=knobs.overlap_threshold,
-        overlap=knobs.overlap,
-        max_component_share=knobs.max_component_share,
-    )
-    references = found.references(knobs.references)
-    copies = relative.verdicts(pool, same, found, references, rules)
+    scan = schema.scan(images, schema.IMAGES)
     made_by = io.stamp("dedup", knobs=knobs, inputs=[*edges, *images, duplicates])
-    kept, dropped = relative.funnel(copies, same)
+    verdicts = relative.verdicts(
+        Pool.read(images),
+        same,
+        found,
+        found.references(knobs.references),
+        relative.Rules(
+            copy_threshold=knobs.copy_threshold,
+            overlap_threshold=knobs.overlap_threshold,
+            overlap=knobs.overlap,
+        ),
+        images=lambda ids: rows_of(scan, ids),
+        guard=SizeGuard(components, max_share=knobs.max_component_share, made_by=made_by),
+    )
+    kept, dropped = verdicts.funnel()
     counts = schema.summary("dedup", "pool", kept=kept, dropped=dropped)
-    schema.write(copies, out, schema.COPIES, made_by=made_by)
+    streaming.write(verdicts.frames(), out, schema.COPIES, made_by=made_by)
     schema.write(counts, summary, schema.SUMMARY, made_by=made_by)
 
 

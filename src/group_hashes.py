@@ -6,11 +6,15 @@
 """
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from sauropod import cli, io, schema
+import polars as pl
+
+from sauropod import cli, io, schema, streaming
 from sauropod.cli import Knobs
 from sauropod.config import Hash
 from sauropod.dedup import groups
+from sauropod.dedup.pool import every_shard
 from sauropod.retrieve.places import rows_of
 
 
@@ -30,11 +34,21 @@ def main(
         summary: Table to write (SUMMARY).
     """
     scan = schema.scan(images, schema.IMAGES)
-    every = schema.read(hashes, schema.PCA_HASHES)
-    found = groups.duplicates(every, radius=knobs.radius, images=lambda ids: rows_of(scan, ids))
+    every_shard(hashes, images, flag="--hashes")
+    rows = schema.scan(hashes, schema.PCA_HASHES).select(pl.len()).collect().item()
+    chunks = (chunk for path in hashes for chunk in streaming.chunks(path, schema.PCA_HASHES))
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=".parts-", dir=out.parent) as scratch:
+        found = groups.duplicates(
+            chunks,
+            num_parts=1 if knobs.radius else 1 + rows // groups.PART_ROWS,
+            radius=knobs.radius,
+            images=lambda ids: rows_of(scan, ids),
+            scratch=Path(scratch),
+        )
     made_by = io.stamp("hash", knobs=knobs, inputs=[*hashes, *images])
-    kept = every.height - found.height
-    counts = schema.summary("hash", "pool", kept=kept, dropped={"hash_duplicate": found.height})
+    dropped = {"hash_duplicate": found.height}
+    counts = schema.summary("hash", "pool", kept=rows - found.height, dropped=dropped)
     schema.write(found, out, schema.DUPLICATES, made_by=made_by)
     schema.write(counts, summary, schema.SUMMARY, made_by=made_by)
 

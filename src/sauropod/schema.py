@@ -134,6 +134,12 @@ COPIES = Table(
         "similarity": pl.Float32(),
     },
 )
+COMPONENTS = Table(
+    "COMPONENTS",
+    "How many components of near images there are of a size, above a threshold of dedup.",
+    {"threshold": pl.Float32(), "size": pl.UInt64(), "components": pl.UInt64()},
+    key=("threshold", "size"),
+)
 EMBEDDINGS = Table(
     "EMBEDDINGS",
     "L2-normalised CLS embedding of an image.",
@@ -244,6 +250,7 @@ TABLES = (
     DESCRIPTORS,
     EDGES,
     COPIES,
+    COMPONENTS,
     EMBEDDINGS,
     NEIGHBOURS,
     CLUSTERS,

@@ -174,6 +174,7 @@ class Run:
             duplicates=self.at("hash", "duplicates"),
             out=self.at("dedup", "copies"),
             summary=self.at("dedup", "summary"),
+            components=self.at("dedup", "components"),
             knobs=knobs,
         )
 

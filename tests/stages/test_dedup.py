@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import polars as pl
+import pytest
 from tests.stages.conftest import COPIES, OVERLAPS, TWINS, UNIQUE, Run, command, script, summary_of
 
 from sauropod import schema
@@ -41,16 +42,42 @@ def test_references_are_a_choice(curation: Run, tmp_path: Path) -> None:
         duplicates=curation.at("hash", "duplicates"),
         out=tmp_path / "c",
         summary=tmp_path / "s",
+        components=tmp_path / "h",
         knobs=Dedup(references=("curated", "benchmark_train")),
     )
     assert ("dedup", "eval_overlap") not in summary_of(tmp_path / "s")
+
+
+def _outputs(folder: Path) -> tuple[object, ...]:
+    flags = ("--out", "--summary", "--components")
+    return tuple(word for flag in flags for word in (flag, folder / flag.strip("-")))
+
+
+def test_sizes_of_components_are_written(curation: Run) -> None:
+    found = schema.read(curation.at("dedup", "components"), schema.COMPONENTS)
+    alive = UNIQUE + COPIES + OVERLAPS
+    assert found.head(2).select("size", "components").rows() == [
+        (1, alive - 2 * COPIES),
+        (2, COPIES),
+    ]
+    assert found["threshold"].unique().sort().to_list() == pytest.approx([0.45, 0.6])
+
+
+def test_a_missing_shard_is_named_before_any_work(curation: Run, tmp_path: Path) -> None:
+    edges = ("--edges", *(curation.at("link", name) for name in curation.shards[:-1]))
+    inputs = (*edges, "--images", *curation.pool("images"))
+    inputs = (*inputs, "--duplicates", curation.at("hash", "duplicates"))
+    done = command("dedup", *inputs, *_outputs(tmp_path))
+    assert done.returncode == 2
+    assert "none for crawl-00002.parquet" in done.stderr.splitlines()[-1]
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_command_line(curation: Run, tmp_path: Path) -> None:
     assert "--max-component-share" in command("dedup", "--help").stdout
     inputs = ("--edges", *curation.pool("hash"), "--images", *curation.pool("images"))
     inputs = (*inputs, "--duplicates", curation.at("hash", "duplicates"))
-    done = command("dedup", *inputs, "--out", tmp_path / "c", "--summary", tmp_path / "s")
+    done = command("dedup", *inputs, *_outputs(tmp_path))
     assert done.returncode == 2
     assert "a table EDGES" in done.stderr.splitlines()[-1]
     assert list(tmp_path.iterdir()) == []

@@ -1,12 +1,20 @@
 """Connected components of a graph whose edges arrive in chunks: a streaming union-find in numpy.
 
-Nodes are positions 0..n-1 of a sorted id array; memory is 8 bytes a node for the ids plus 4 (8
-above 2**31 nodes) for the forest, whatever the number of edges. The result does not depend on the
-order of the edges.
-Shapes: n nodes, m edges of a chunk.
+Memory is 4 bytes a node (8 above 2**31 nodes) and a few copies of the chunk, whatever the number
+of edges. The result depends neither on the order of the edges nor on how they are cut to chunks.
+Shapes: n nodes, m edges of a chunk, c components.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
+
+BLOCK = 1 << 18
+"""Nodes looked at together where all are: what is computed of them stays in the cache."""
+
+FLATTEN_SHARE = 8
+"""The whole forest is flattened when a chunk has hooked at least one edge per so many nodes: then
+one pass in the order of memory is cheaper than to follow every path from where it starts."""
 
 
 class Components:
@@ -24,23 +32,26 @@ class Components:
         """Join left[i] with right[i] for every i; (m,) integer arrays of nodes."""
         left, right = self._roots(left), self._roots(right)
         while True:
-            apart = left != right
-            left, right = left[apart], right[apart]
-            if left.size == 0:
+            apart = np.flatnonzero(left != right)
+            if not apart.size:
                 return
+            left, right = left[apart], right[apart]
             high, low = np.maximum(left, right), np.minimum(left, right)
-            # Several edges may hook the same root: the smallest wins now, the others in the next
-            # round.
-            np.minimum.at(self.parent, high, low)
+            # Several edges may hook the same root: the last wins, the others go on from there.
+            self.parent[high] = low
+            if apart.size * FLATTEN_SHARE > self.parent.size:
+                self._flatten()
             left, right = self._roots(high), self._roots(low)
 
     def labels(self) -> np.ndarray:
-        """The smallest node of each node's component, (n,) integers."""
-        while True:
-            grand = self.parent[self.parent]
-            if np.array_equal(grand, self.parent):
-                return self.parent.copy()
-            self.parent = grand
+        """The smallest node of each node's component: (n,) integers, the forest's own memory."""
+        self._flatten()
+        return self.parent
+
+    def _flatten(self) -> None:
+        # Parents are smaller, so that those in blocks before are roots or one step below them.
+        for block in _blocks(self.parent.size):
+            self.parent[block] = self._roots(self.parent[block])
 
     def _roots(self, nodes: np.ndarray) -> np.ndarray:
         """Find the root of each node; every step halves what remains of the path."""
@@ -49,14 +60,38 @@ class Components:
             above = self.parent[roots]
             grand = self.parent[above]
             if np.array_equal(above, grand):
-                self.parent[nodes] = grand
+                if roots is not nodes:
+                    self.parent[nodes] = grand
                 return grand
             self.parent[roots] = grand
             roots = grand
 
 
-def size_histogram(labels: np.ndarray) -> dict[int, int]:
-    """How many components there are of each size: {size: count}, smallest size first."""
-    _, sizes = np.unique(labels, return_counts=True)
-    values, counts = np.unique(sizes, return_counts=True)
-    return dict(zip(values.tolist(), counts.tolist(), strict=True))
+def sizes(labels: np.ndarray, *, among: np.ndarray | None = None) -> np.ndarray:
+    """How many nodes have each label: (n,) int32 (int64 above 2**31 nodes), 0 where it is unused.
+
+    Args:
+        labels: (n,) integers of 0..n-1.
+        among: (n,) bool; other nodes are not counted.
+    """
+    counts = np.zeros(labels.size, labels.dtype)
+    for block in _blocks(labels.size):
+        counted = labels[block] if among is None else labels[block][among[block]]
+        np.add.at(counts, counted, 1)
+    return counts
+
+
+def size_histogram(counts: np.ndarray) -> dict[int, int]:
+    """How many components there are of each size: {size: count}, smallest size first.
+
+    Args:
+        counts: (n,) what `sizes` says.
+    """
+    alone = int(np.count_nonzero(counts == 1))
+    values, many = np.unique(counts[counts > 1], return_counts=True)
+    shared = dict(zip(values.tolist(), many.tolist(), strict=True))
+    return {1: alone, **shared} if alone else shared
+
+
+def _blocks(size: int) -> Iterator[slice]:
+    return (slice(start, start + BLOCK) for start in range(0, size, BLOCK))

@@ -3,257 +3,238 @@
 Two passes over the edges (DINOv2 section 3 and appendix A). Self: components of edges above 0.6
 keep one representative each. Relative: among the representatives, what hangs together with a
 reference image by edges above 0.45 is dropped, the whole component or the direct neighbours only.
+
+Images are numbers 0..n-1 of the pool, references n..n+r-1 in the order of their ids. Memory is at
+most 24 bytes an image (two forests, the evidence, masks), a chunk of edges, and the IMAGES rows of
+`groups.RANKED_ROWS` images, whatever the number of edges. Shapes: m edges of a chunk.
 """
 
-import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import polars as pl
 
-from sauropod.dedup.components import Components, size_histogram
+from sauropod.dedup import groups
+from sauropod.dedup.components import Components, size_histogram, sizes
+from sauropod.dedup.nearest import Nearest
+from sauropod.dedup.pool import Pool
+from sauropod.dedup.size_guard import SizeGuard
 from sauropod.errors import InputError
 from sauropod.schema import COPIES, REASONS
 
-log = logging.getLogger(__name__)
-
-NEVER_TOO_LARGE = 100
-"""A component of at most this many images is plausible however small the pool is."""
-
-BETTER = ("area", "num_bytes", "sha256", "url", "image_id")
-"""The total order that chooses a representative: larger, heavier, then the smallest of the rest."""
-FALLING = (True, True, False, False, False)
+UNIQUE, REPRESENTATIVE, COPY, EVAL_OVERLAP = range(4)
+"""Positions in schema.REASONS."""
+NOT_USABLE = 255
+ROWS = 1 << 20
+"""Rows of a frame of COPIES."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rules:
-    """Thresholds on exact cosine (strictly above), reading of overlap, and the guard."""
+    """Thresholds on exact cosine (strictly above) and the reading of overlap."""
 
     copy_threshold: float
     overlap_threshold: float
     overlap: Literal["component", "direct"]
-    max_component_share: float
 
 
-def ranked(images: pl.DataFrame) -> pl.DataFrame:
-    """Sort IMAGES rows best first by the total order that chooses representatives."""
-    area = pl.col("width").cast(pl.UInt64) * pl.col("height")
-    ordered = images.with_columns(area=area).sort(BETTER, descending=FALLING, nulls_last=True)
-    return ordered.drop("area")
+@dataclass(frozen=True, kw_only=True)
+class Verdicts:
+    """What was decided on each number of a pool."""
+
+    pool: Pool
+    references: np.ndarray
+    """Ids, uint64 ascending; evidence n + i is reference i."""
+    component: np.ndarray
+    """(n,) smallest number of the component."""
+    reason: np.ndarray
+    """(n,) uint8: position in REASONS, or NOT_USABLE."""
+    nearest: Nearest
+    """Evidence: of a copy its nearest neighbour above the copy threshold (or the image of equal
+    hash), of an overlap its nearest reference, or when only the component touches one, the
+    smallest reference of the component."""
+    num_hashed: int
+    """Copies by hash."""
+
+    def frames(self) -> Iterator[pl.DataFrame]:
+        """COPIES rows of every usable image by ascending id, in frames of at most ROWS rows."""
+        for start in range(0, max(len(self.pool), 1), ROWS):
+            yield self._frame(
+                start + np.flatnonzero(self.reason[start : start + ROWS] < NOT_USABLE)
+            )
+
+    def funnel(self) -> tuple[int, dict[str, int]]:
+        """Count the images kept, and those dropped by reason, hash duplicates on their own."""
+        counts = np.bincount(self.reason, minlength=len(REASONS)).tolist()
+        reasons = {
+            "hash_duplicate": self.num_hashed,
+            "copy": counts[COPY] - self.num_hashed,
+            "eval_overlap": counts[EVAL_OVERLAP],
+        }
+        return counts[UNIQUE] + counts[REPRESENTATIVE], reasons
+
+    def _frame(self, rows: np.ndarray) -> pl.DataFrame:
+        reason, evidence = self.reason[rows], self.nearest.number[rows]
+        similarity = pl.Series(self.nearest.similarity[rows])
+        dropped = pl.Series(reason >= COPY)
+        ids = np.zeros(len(rows), np.uint64)
+        inside = evidence < len(self.pool)
+        ids[inside] = self.pool.ids(evidence[inside])
+        outside = (reason >= COPY) & ~inside
+        ids[outside] = self.references[evidence[outside] - len(self.pool)]
+        columns = {
+            "image_id": self.pool.ids(rows),
+            "component": self.pool.ids(self.component[rows]),
+            "kept": reason < COPY,
+            "reason": pl.Series(np.array(REASONS, object)[reason], dtype=pl.String),
+            "evidence_id": pl.select(pl.when(dropped).then(pl.Series(ids))).to_series(),
+            "similarity": pl.select(
+                pl.when(similarity.is_finite() & dropped).then(similarity)
+            ).to_series(),
+        }
+        return pl.DataFrame(columns, schema_overrides=dict(COPIES.columns))
 
 
 def verdicts(
-    images: pl.DataFrame,
+    pool: Pool,
     duplicates: pl.DataFrame,
     edges: Iterable[pl.DataFrame],
     references: np.ndarray,
     rules: Rules,
-) -> pl.DataFrame:
+    *,
+    images: groups.Rows,
+    guard: SizeGuard,
+) -> Verdicts:
     """Decide on every image of the pool.
 
     Args:
-        images: IMAGES rows of the pool with status ok.
-        duplicates: DUPLICATES rows; both ids are in `images`.
+        pool: The images.
+        duplicates: DUPLICATES rows; both ids are in the pool.
         edges: EDGES in chunks; iterated twice. Edges to ids that are in neither the pool nor the
             references are passed over.
-        references: Ids (uint64) the pool is decontaminated against.
-        rules: Thresholds, reading and guard.
-
-    Returns:
-        COPIES, one row per image, by id. Evidence of a copy is its nearest neighbour above the
-        copy threshold (or the image of equal hash, similarity null); of an overlap its nearest
-        reference, or when only the component touches one, the smallest reference of the
-        component, similarity null.
+        references: Ids (uint64) the pool is decontaminated against, ascending.
+        rules: Thresholds and reading.
+        images: Gives the IMAGES rows of some ids; asked only for members of components.
+        guard: Is shown the sizes of the components of either pass.
 
     Raises:
-        InputError: a component holds more than `max_component_share` of the pool, or the
-            duplicates are of another pool.
+        InputError: a giant component, or the duplicates are of another pool.
     """
-    hashed = duplicates["image_id"].to_numpy()
-    ids = images["image_id"].to_numpy()
-    if not np.isin([*hashed, *duplicates["duplicate_of"]], ids).all():
+    hashed, owners = (pool.numbers(duplicates[name].to_numpy()) for name in duplicates.columns)
+    if (hashed < 0).any() or (owners < 0).any():
         fix = "give the duplicates and the images of the same run"
         where, expected = "--duplicates", "usable images of the pool"
         raise InputError(where, expected=expected, found="ids of other images", fix=fix)
-    nodes = np.sort(ids[~np.isin(ids, hashed)])
-    labels, evidence = _components(nodes, edges, rules.copy_threshold, rules)
-    best = ranked(images.filter(pl.col("image_id").is_in(nodes.tolist())))
-    best_nodes = np.searchsorted(nodes, best["image_id"].to_numpy())
-    _, first = np.unique(labels[best_nodes], return_index=True)
-    representatives = np.sort(nodes[best_nodes[first]])
-    overlaps = _overlaps(representatives, np.sort(references), edges, rules)
-    frame = pl.DataFrame(
-        {"image_id": nodes, "component": nodes[labels]},
-        schema={"image_id": pl.UInt64, "component": pl.UInt64},
-    )
-    frame = frame.join(evidence, on="image_id", how="left")
-    frame = frame.with_columns(
-        chosen=pl.Series(np.isin(nodes, representatives)),
-        shared=pl.len().over("component") > 1,
-        hashed=pl.Series(np.isin(nodes, duplicates["duplicate_of"].to_numpy())),
-    )
-    return _rows(frame, overlaps, duplicates)
-
-
-def funnel(copies: pl.DataFrame, duplicates: pl.DataFrame) -> tuple[int, dict[str, int]]:
-    """Count COPIES rows: kept, and dropped by reason with hash duplicates on their own."""
-    dropped = copies.filter(~pl.col("kept"))
-    counts = dict(dropped["reason"].cast(pl.String).value_counts().iter_rows())
-    hashed = duplicates.height
-    reasons = {
-        "hash_duplicate": hashed,
-        "copy": counts.get("copy", 0) - hashed,
-        "eval_overlap": counts.get("eval_overlap", 0),
-    }
-    return copies.height - dropped.height, reasons
-
-
-def _rows(frame: pl.DataFrame, overlaps: pl.DataFrame, duplicates: pl.DataFrame) -> pl.DataFrame:
-    """Spell out kept, reason and evidence; add the hash duplicates."""
-    nothing = pl.lit(None)
-    alone = ~pl.col("shared") & ~pl.col("hashed")
-    copy = ~pl.col("chosen")
-    frame = frame.join(overlaps, on="image_id", how="left").with_columns(
-        reason=pl.when(copy)
-        .then(pl.lit("copy"))
-        .when(pl.col("overlap"))
-        .then(pl.lit("eval_overlap"))
-        .when(alone)
-        .then(pl.lit("unique"))
-        .otherwise(pl.lit("representative")),
-        evidence_id=pl.when(copy).then("evidence_id").otherwise(pl.col("reference_id")),
-        similarity=pl.when(copy).then("similarity").otherwise(pl.col("reference_similarity")),
-    )
-    owners = frame.select(duplicate_of="image_id", component="component")
-    hashed = duplicates.join(owners, on="duplicate_of", how="left").select(
-        "image_id",
-        "component",
-        evidence_id="duplicate_of",
-        similarity=nothing,
-        reason=pl.lit("copy"),
-    )
-    columns = ["image_id", "component", "reason", "evidence_id", "similarity"]
-    both = pl.concat([frame.select(columns), hashed.select(columns)], how="vertical_relaxed")
-    return (
-        both.select(
-            "image_id",
-            "component",
-            kept=pl.col("reason").is_in(["unique", "representative"]),
-            reason=pl.col("reason").cast(pl.Enum(REASONS)),
-            evidence_id=pl.col("evidence_id").cast(pl.UInt64),
-            similarity=pl.col("similarity").cast(pl.Float32),
-        )
-        .select(list(COPIES.columns))
-        .sort("image_id")
+    alive = pool.usable.copy()
+    alive[hashed] = False
+    reason = np.where(pool.usable, np.uint8(UNIQUE), np.uint8(NOT_USABLE))
+    nearest = Nearest(len(pool) + len(references), images=len(pool))
+    component = _self(pool, alive, edges, rules, nearest, reason, images, guard)
+    chosen = alive & (reason != COPY)
+    nearest.forget(chosen)
+    overlap = _overlaps(pool, chosen, references, edges, rules, nearest, guard)
+    reason[owners[reason[owners] == UNIQUE]] = REPRESENTATIVE
+    reason[overlap] = EVAL_OVERLAP
+    reason[hashed] = COPY
+    component[hashed] = component[owners]
+    nearest.number[hashed] = owners
+    return Verdicts(
+        pool=pool,
+        references=references,
+        component=component,
+        reason=reason,
+        nearest=nearest,
+        num_hashed=len(hashed),
     )
 
 
-def _components(
-    nodes: np.ndarray, edges: Iterable[pl.DataFrame], threshold: float, rules: Rules
-) -> tuple[np.ndarray, pl.DataFrame]:
-    """Components of the pool and each image's nearest neighbour above the threshold."""
-    forest = Components(len(nodes))
-    nearest = _no_evidence()
+def _self(
+    pool: Pool,
+    alive: np.ndarray,
+    edges: Iterable[pl.DataFrame],
+    rules: Rules,
+    nearest: Nearest,
+    reason: np.ndarray,
+    images: groups.Rows,
+    guard: SizeGuard,
+) -> np.ndarray:
+    """Components of the images alive; marks copies and representatives, keeps the evidence."""
+    forest = Components(len(pool))
     for chunk in edges:
-        near = _between(chunk.filter(pl.col("similarity") > threshold), nodes, nodes)
-        forest.add(_positions(nodes, near["image_id"]), _positions(nodes, near["neighbour_id"]))
-        nearest = _nearest(nearest, near)
+        left, right, similarity = _above(chunk, rules.copy_threshold)
+        left, right = pool.numbers(left), pool.numbers(right)
+        both = (left >= 0) & (right >= 0) & (left != right)
+        both[both] = alive[left[both]] & alive[right[both]]
+        left, right, similarity = left[both], right[both], similarity[both]
+        forest.add(left, right)
+        nearest.add(left, right, similarity)
+        nearest.add(right, left, similarity)
     labels = forest.labels()
-    _guard(labels, len(nodes), threshold, rules)
-    return labels, nearest.rename({"neighbour_id": "evidence_id"})
+    counts = sizes(labels, among=alive)
+    guard.check(size_histogram(counts), threshold=rules.copy_threshold)
+    members = np.flatnonzero(alive & ((counts > 1)[labels]))
+    del counts
+    reason[members] = COPY
+    _, best = groups.first_of_each(pool.ids(members), labels[members], images=images)
+    reason[pool.numbers(best)] = REPRESENTATIVE
+    return labels
 
 
 def _overlaps(
-    pool: np.ndarray, references: np.ndarray, edges: Iterable[pl.DataFrame], rules: Rules
-) -> pl.DataFrame:
-    """Images of `pool` that overlap a reference: image_id, overlap, reference_id and similarity."""
-    nodes = np.union1d(pool, references)
-    forest = Components(len(nodes))
-    nearest = _no_evidence()
+    pool: Pool,
+    chosen: np.ndarray,
+    references: np.ndarray,
+    edges: Iterable[pl.DataFrame],
+    rules: Rules,
+    nearest: Nearest,
+    guard: SizeGuard,
+) -> np.ndarray:
+    """Which images of those chosen overlap a reference, (n,) bool; keeps the evidence."""
+    size = len(pool)
+    forest = Components(size + len(references) if rules.overlap == "component" else 0)
     for chunk in edges:
-        near = chunk.filter(pl.col("similarity") > rules.overlap_threshold)
-        inside, across = _between(near, pool, pool), _between(near, pool, references)
-        nearest = _nearest(nearest, across)
-        for part in (inside, across):
-            forest.add(_positions(nodes, part["image_id"]), _positions(nodes, part["neighbour_id"]))
-    nearest = nearest.filter(pl.col("image_id").is_in(pool.tolist()))
-    direct = nearest.select(
-        "image_id",
-        overlap=pl.lit(True),
-        reference_id="neighbour_id",
-        reference_similarity="similarity",
-    )
+        left, right, similarity = _above(chunk, rules.overlap_threshold)
+        left, right = (_place(ids, pool, chosen, references) for ids in (left, right))
+        both = (left >= 0) & (right >= 0)
+        left, right, similarity = left[both], right[both], similarity[both]
+        image, other = np.minimum(left, right), np.maximum(left, right)
+        across = (image < size) & (other >= size)
+        nearest.add(image[across], other[across], similarity[across])
+        if rules.overlap == "component":
+            joined = image < size
+            forest.add(image[joined], other[joined])
+    direct = chosen & nearest.found
     if rules.overlap == "direct":
         return direct
     labels = forest.labels()
-    at = np.searchsorted(nodes, pool)
-    _guard(labels[at], len(pool), rules.overlap_threshold, rules)
-    # References are sorted, so the first of a component is its smallest.
-    touched, first = np.unique(labels[np.searchsorted(nodes, references)], return_index=True)
-    hit = np.isin(labels[at], touched)
-    reference = references[first[np.searchsorted(touched, labels[at][hit])]]
-    whole = pl.DataFrame(
-        {"image_id": pool[hit], "component_reference": reference},
-        schema={"image_id": pl.UInt64, "component_reference": pl.UInt64},
-    )
-    return whole.join(direct, on="image_id", how="left").select(
-        "image_id",
-        overlap=pl.lit(True),
-        reference_id=pl.coalesce("reference_id", "component_reference"),
-        reference_similarity="reference_similarity",
-    )
+    counts = sizes(labels[:size], among=chosen)
+    guard.check(size_histogram(counts), threshold=rules.overlap_threshold)
+    # References are in order, so the first of a component is its smallest.
+    roots, first = np.unique(labels[size:], return_index=True)
+    touched = np.zeros(len(labels), bool)
+    touched[roots] = True
+    overlap = chosen & touched[labels[:size]]
+    distant = np.flatnonzero(overlap & ~direct)
+    nearest.number[distant] = size + first[np.searchsorted(roots, labels[distant])]
+    return overlap
 
 
-def _no_evidence() -> pl.DataFrame:
-    kinds = {"image_id": pl.UInt64, "neighbour_id": pl.UInt64, "similarity": pl.Float32}
-    return pl.DataFrame(schema=kinds)
+def _above(chunk: pl.DataFrame, threshold: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Both ids (m,) uint64 and similarity (m,) float32 of the edges above a threshold."""
+    near = chunk.filter(pl.col("similarity") > threshold)
+    left, right = near["image_id"].to_numpy(), near["neighbour_id"].to_numpy()
+    return left, right, near["similarity"].to_numpy()
 
 
-def _nearest(known: pl.DataFrame, edges: pl.DataFrame) -> pl.DataFrame:
-    """Merge the nearest neighbour known of each image with new edges, read in both directions."""
-    turned = edges.select(image_id="neighbour_id", neighbour_id="image_id", similarity="similarity")
-    every = pl.concat([known, edges, turned])
-    ordered = every.sort("image_id", "similarity", "neighbour_id", descending=[False, True, False])
-    return ordered.unique("image_id", keep="first", maintain_order=True)
-
-
-def _between(edges: pl.DataFrame, left: np.ndarray, right: np.ndarray) -> pl.DataFrame:
-    """Edges with one end in each sorted id array, turned so that the end in `left` comes first."""
-    a, b = edges["image_id"].to_numpy(), edges["neighbour_id"].to_numpy()
-    straight = edges.filter(pl.Series(_in(left, a) & _in(right, b)))
-    if left is right:
-        return straight
-    crossed = edges.filter(pl.Series(_in(right, a) & _in(left, b)))
-    turned = crossed.select(
-        image_id="neighbour_id", neighbour_id="image_id", similarity="similarity"
-    )
-    return pl.concat([straight, turned])
-
-
-def _in(ordered: np.ndarray, values: np.ndarray) -> np.ndarray:
-    if not len(ordered):
-        return np.zeros(len(values), bool)
-    at = np.minimum(np.searchsorted(ordered, values), len(ordered) - 1)
-    return ordered[at] == values
-
-
-def _positions(nodes: np.ndarray, ids: pl.Series) -> np.ndarray:
-    return np.searchsorted(nodes, ids.to_numpy())
-
-
-def _guard(labels: np.ndarray, pool: int, threshold: float, rules: Rules) -> None:
-    """Stop before a threshold that is too low melts the pool into one component."""
-    histogram = size_histogram(labels)
-    log.info("components above %.2f, {size: how many}: %s", threshold, histogram)
-    largest = max(histogram, default=0)
-    if largest <= max(NEVER_TOO_LARGE, rules.max_component_share * pool):
-        return
-    where = f"dedup above {threshold}"
-    raise InputError(
-        where,
-        expected=f"components of at most {rules.max_component_share:.0%} of {pool} images",
-        found=f"one of {largest}; sizes {dict(list(histogram.items())[-8:])}",
-        fix="raise the threshold, check the descriptors, or raise max_component_share",
-    )
+def _place(ids: np.ndarray, pool: Pool, chosen: np.ndarray, references: np.ndarray) -> np.ndarray:
+    """Numbers (m,) of chosen images, n + i of references, -1 of all others."""
+    numbers = pool.numbers(ids)
+    inside = np.flatnonzero(numbers >= 0)
+    numbers[inside[~chosen[numbers[inside]]]] = -1
+    if len(references):
+        at = np.minimum(np.searchsorted(references, ids), len(references) - 1)
+        is_reference = references[at] == ids
+        numbers[is_reference] = len(pool) + at[is_reference]
+    return numbers

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from sauropod.dedup.components import Components, size_histogram
+from sauropod.dedup.components import Components, size_histogram, sizes
 
 EDGES = st.lists(st.tuples(st.integers(0, 29), st.integers(0, 29)), max_size=60)
 
@@ -59,5 +59,10 @@ def test_memory_is_four_bytes_a_node() -> None:
     assert Components(1000).parent.nbytes == 4000
 
 
-def test_size_histogram() -> None:
-    assert size_histogram(np.array([0, 0, 2, 3, 3, 3, 6])) == {1: 2, 2: 1, 3: 1}
+def test_sizes_and_their_histogram() -> None:
+    labels = np.array([0, 0, 2, 3, 3, 3, 6])
+    assert sizes(labels).tolist() == [2, 0, 1, 3, 0, 0, 1]
+    assert size_histogram(sizes(labels)) == {1: 2, 2: 1, 3: 1}
+    among = np.array([1, 0, 0, 1, 1, 1, 0], bool)
+    assert size_histogram(sizes(labels, among=among)) == {1: 1, 3: 1}
+    assert size_histogram(np.zeros(4, int)) == {}

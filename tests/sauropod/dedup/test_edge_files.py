@@ -27,7 +27,7 @@ def test_references_by_collection(tmp_path: Path) -> None:
         _write(tmp_path / "d", []),
     ]
     files = EdgeFiles(paths)
-    assert [chunk.height for chunk in files] == [2, 3, 1, 0]
+    assert [chunk.height for chunk in files] == [2, 3, 1]
     assert files.references(["curated"]).tolist() == [CURATED]
     assert files.references(["benchmark_test", "benchmark_train"]).tolist() == [TEST + 7, TRAIN + 1]
     assert files.references([]).tolist() == []
@@ -36,3 +36,12 @@ def test_references_by_collection(tmp_path: Path) -> None:
 def test_other_tables_are_refused_before_any_work(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such file"):
         EdgeFiles([tmp_path / "missing"])
+
+
+@pytest.mark.parametrize("similarity", [float("nan"), 1.5, -2.0])
+def test_what_is_no_cosine_is_refused(tmp_path: Path, similarity: float) -> None:
+    rows = {"image_id": [1, 1], "neighbour_id": [2, 3], "similarity": [0.5, similarity]}
+    frame = pl.DataFrame(rows, schema=dict(schema.EDGES.columns))
+    schema.write(frame, tmp_path / "a", schema.EDGES, made_by={})
+    with pytest.raises(InputError, match="cosines from -1 to 1"):
+        list(EdgeFiles([tmp_path / "a"]))

@@ -1,46 +1,76 @@
 """dedup.groups: equality groups, the image kept, and the Hamming radius."""
 
+from pathlib import Path
+
 import numpy as np
 import polars as pl
+import pytest
 
-from sauropod.dedup.groups import duplicates
+from sauropod.dedup.groups import duplicates, first_of_each
+from sauropod.errors import InputError
 from sauropod.schema import PCA_HASHES
 
 
-def _find(hashes: list[int], *, radius: int = 0) -> list[tuple[int, int]]:
+def _images(wanted: np.ndarray) -> pl.DataFrame:
     """Image i is i bytes heavy, so that the last of a group is kept."""
-    ids = np.arange(len(hashes), dtype=np.uint64)
-    asked = []
+    same = {"width": 8, "height": 8, "sha256": "a", "url": "u"}
+    columns = {name: [value] * len(wanted) for name, value in same.items()}
+    return pl.DataFrame({"image_id": wanted, "num_bytes": wanted, **columns})
 
-    def images(wanted: np.ndarray) -> pl.DataFrame:
-        asked.append(wanted.tolist())
-        return pl.DataFrame(
-            {
-                "image_id": wanted,
-                "width": [8] * len(wanted),
-                "height": [8] * len(wanted),
-                "num_bytes": wanted,
-                "sha256": ["a"] * len(wanted),
-                "url": ["u"] * len(wanted),
-            }
-        )
 
-    columns = dict(PCA_HASHES.columns)
-    frame = pl.DataFrame({"image_id": ids, "pca_hash": hashes}, schema=columns)
-    found = duplicates(frame, radius=radius, images=images)
+def _find(
+    hashes: list[int], folder: Path, *, radius: int = 0, num_parts: int = 1, chunk: int = 3
+) -> list[tuple[int, int]]:
+    rows = {"image_id": range(len(hashes)), "pca_hash": hashes}
+    frame = pl.DataFrame(rows, schema=dict(PCA_HASHES.columns))
+    found = duplicates(
+        frame.iter_slices(chunk), num_parts=num_parts, radius=radius, images=_images, scratch=folder
+    )
+    assert list(folder.iterdir()) == []
     return list(found.iter_rows())
 
 
-def test_equal_hashes() -> None:
-    assert _find([7, 2**63, 7, 2**63 + 1, 7]) == [(0, 4), (2, 4)]
+def test_equal_hashes(tmp_path: Path) -> None:
+    assert _find([7, 2**63, 7, 2**63 + 1, 7], tmp_path) == [(0, 4), (2, 4)]
 
 
-def test_all_different_and_empty() -> None:
-    assert _find([1, 2, 3]) == []
-    assert _find([]) == []
+def test_all_different_and_empty(tmp_path: Path) -> None:
+    assert _find([1, 2, 3], tmp_path) == []
+    assert _find([], tmp_path, num_parts=4) == []
 
 
-def test_radius_links_in_chains() -> None:
+def test_parts_change_nothing(tmp_path: Path) -> None:
+    hashes = np.random.default_rng(0).integers(0, 50, 200).tolist()
+    expected = _find(hashes, tmp_path)
+    assert len(expected) == 200 - len(set(hashes))
+    for num_parts in (2, 7):
+        assert _find(hashes, tmp_path, num_parts=num_parts, chunk=64) == expected
+
+
+def test_radius_links_in_chains(tmp_path: Path) -> None:
     hashes = [0, 0b1, 0b11, 2**64 - 1]
-    assert _find(hashes) == []
-    assert _find(hashes, radius=1) == [(0, 2), (1, 2)]
+    assert _find(hashes, tmp_path) == []
+    assert _find(hashes, tmp_path, radius=1) == [(0, 2), (1, 2)]
+
+
+def test_an_image_with_two_rows_is_refused(tmp_path: Path) -> None:
+    frame = pl.DataFrame({"image_id": [4, 4], "pca_hash": [1, 1]}, schema=dict(PCA_HASHES.columns))
+    with pytest.raises(InputError, match="every image once"):
+        duplicates([frame], num_parts=1, radius=0, images=_images, scratch=tmp_path)
+
+
+def test_best_of_each_group_whatever_is_ranked_at_once() -> None:
+    group = np.array([5, 3, 5, 3, 3, 9])
+    asked = []
+
+    def images(ids: np.ndarray) -> pl.DataFrame:
+        asked.append(sorted(ids.tolist()))
+        return _images(ids)
+
+    for at_once, parts in ((100, 1), (3, 2), (1, 3)):
+        asked.clear()
+        ids = np.arange(6, dtype=np.uint64)
+        groups, best = first_of_each(ids, group, images=images, at_once=at_once)
+        assert (groups.tolist(), best.tolist()) == ([3, 5, 9], [4, 2, 5])
+        assert len(asked) == parts
+        assert sorted(image for part in asked for image in part) == list(range(6))

@@ -1,5 +1,6 @@
 """dedup.relative: chains A-B-C by hand, and against networkx on random graphs."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import networkx as nx
@@ -10,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sauropod.dedup import relative
+from sauropod.dedup.pool import Pool
+from sauropod.dedup.size_guard import SizeGuard
 from sauropod.errors import InputError
 from sauropod.schema import DUPLICATES, EDGES
 
-RULES = relative.Rules(
-    copy_threshold=0.6, overlap_threshold=0.45, overlap="component", max_component_share=1.0
-)
+RULES = relative.Rules(copy_threshold=0.6, overlap_threshold=0.45, overlap="component")
 REFERENCE = 1000
 NONE = pl.DataFrame(schema=dict(DUPLICATES.columns))
 
@@ -38,6 +39,38 @@ def _edges(*rows: tuple[int, int, float]) -> list[pl.DataFrame]:
     return [pl.DataFrame([row], schema=dict(EDGES.columns), orient="row") for row in rows]
 
 
+class NoGuard(SizeGuard):
+    """Looks at nothing."""
+
+    def __init__(self) -> None:
+        self.seen: list[dict[int, int]] = []
+
+    def check(self, histogram: Mapping[int, int], *, threshold: float) -> None:
+        self.seen.append(dict(histogram))
+
+
+def _decide(
+    images: pl.DataFrame,
+    edges: list[pl.DataFrame],
+    references: tuple[int, ...] = (),
+    rules: relative.Rules = RULES,
+    duplicates: pl.DataFrame = NONE,
+    guard: SizeGuard | None = None,
+) -> relative.Verdicts:
+    def rows(ids: np.ndarray) -> pl.DataFrame:
+        return images.filter(pl.col("image_id").is_in(ids.tolist()))
+
+    return relative.verdicts(
+        Pool.of([images["image_id"].to_numpy()]),
+        duplicates,
+        edges,
+        np.array(references, np.uint64),
+        rules,
+        images=rows,
+        guard=guard or NoGuard(),
+    )
+
+
 def _verdicts(
     ids: list[int],
     edges: list[pl.DataFrame],
@@ -45,8 +78,8 @@ def _verdicts(
     rules: relative.Rules = RULES,
     duplicates: pl.DataFrame = NONE,
 ) -> pl.DataFrame:
-    wanted = np.array(references, np.uint64)
-    return relative.verdicts(_images(ids), duplicates, edges, wanted, rules)
+    found = _decide(_images(ids), edges, references, rules, duplicates)
+    return pl.concat(found.frames())
 
 
 def _column(frame: pl.DataFrame, name: str) -> dict[int, object]:
@@ -81,7 +114,7 @@ def test_threshold_is_strict_and_smaller_edges_do_not_copy() -> None:
 def test_representative_by_the_total_order(columns: dict[str, list], best: int) -> None:
     images = _images([1, 2, 3], **columns)
     edges = _edges((1, 2, 0.7), (2, 3, 0.7))
-    found = relative.verdicts(images, NONE, edges, np.empty(0, np.uint64), RULES)
+    found = pl.concat(_decide(images, edges).frames())
     assert found.filter("kept")["image_id"].to_list() == [best]
 
 
@@ -111,13 +144,14 @@ def test_hash_duplicates_follow_the_image_they_repeat() -> None:
         {"image_id": [9], "duplicate_of": [2]}, schema=dict(DUPLICATES.columns)
     )
     edges = _edges((1, 2, 0.7), (REFERENCE, 1, 0.5))
-    found = _verdicts([1, 2, 9], edges, (REFERENCE,), duplicates=duplicates)
+    verdicts = _decide(_images([1, 2, 9]), edges, (REFERENCE,), duplicates=duplicates)
+    found = pl.concat(verdicts.frames())
     reasons = {1: "eval_overlap", 2: "copy", 9: "copy"}
     assert _column(found, "reason") == reasons
     assert _column(found, "component") == {1: 1, 2: 1, 9: 1}
     assert _column(found, "evidence_id")[9] == 2
     dropped = {"hash_duplicate": 1, "copy": 1, "eval_overlap": 1}
-    assert relative.funnel(found, duplicates) == (0, dropped)
+    assert verdicts.funnel() == (0, dropped)
 
 
 def test_an_image_with_hash_duplicates_only_is_a_representative() -> None:
@@ -134,12 +168,25 @@ def test_duplicates_of_another_pool_are_refused() -> None:
         _verdicts([1], [], duplicates=other)
 
 
-def test_a_giant_component_stops_the_run() -> None:
-    chain = [_edges((i, i + 1, 0.7))[0] for i in range(150)]
-    strict = replace(RULES, max_component_share=0.5)
-    with pytest.raises(InputError, match=r"one of 151; sizes \{1: 49, 151: 1\}"):
-        _verdicts(list(range(200)), chain, rules=strict)
-    assert _verdicts(list(range(200)), chain, rules=replace(strict, max_component_share=0.8)).height
+def test_the_guard_sees_the_sizes_of_both_passes() -> None:
+    guard = NoGuard()
+    edges = _edges((1, 2, 0.7), (3, 4, 0.5), (REFERENCE, 5, 0.5))
+    _decide(_images([1, 2, 3, 4, 5]), edges, (REFERENCE,), guard=guard)
+    assert guard.seen == [{1: 3, 2: 1}, {1: 2, 2: 1}]
+
+
+def test_rows_do_not_depend_on_order_or_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    ids = [*range(40), *(5 << 32 | i for i in range(0, 60, 2))]
+    ends = rng.choice([*ids, REFERENCE, REFERENCE + 1], (80, 2))
+    near = rng.choice([0.5, 0.7, 0.9], 80)
+    edges = _edges(*((int(a), int(b), float(s)) for (a, b), s in zip(ends, near, strict=True)))
+    references = (REFERENCE, REFERENCE + 1)
+    expected = _verdicts(ids, edges, references)
+    monkeypatch.setattr(relative, "ROWS", 7)
+    turned = [pl.concat(edges[::-1])]
+    assert _verdicts(ids[::-1], turned, references).equals(expected)
+    assert expected["image_id"].to_list() == sorted(ids)
 
 
 @given(
