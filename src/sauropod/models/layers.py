@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sauropod.models.frugal import frugal_linear
+from sauropod.models.half_attention import half_attention
 
 AttentionBackend = Literal["sdpa", "xformers"]
 NORM_EPS = 1e-6
@@ -65,9 +66,15 @@ def packed_attention(
     outputs = []
     for group, part in zip(layout, qkv.split(row_counts(layout)), strict=True):
         q, k, v = part.unflatten(0, group).permute(2, 0, 3, 1, 4)  # each (B, H, N, d)
-        out = F.scaled_dot_product_attention(q, k, v)
-        outputs.append(out.transpose(1, 2).flatten(0, 1))
+        attention = half_attention if _is_slow(qkv) else F.scaled_dot_product_attention
+        outputs.append(attention(q, k, v).transpose(1, 2).flatten(0, 1))
     return outputs
+
+
+def _is_slow(qkv: Tensor) -> bool:
+    """Whether PyTorch's own attention is slow for it; compiled code stays one graph."""
+    on_cpu_in_half = qkv.device.type == "cpu" and qkv.dtype in (torch.bfloat16, torch.float16)
+    return on_cpu_in_half and not torch.compiler.is_compiling()
 
 
 def _block_diagonal_attention(q: Tensor, k: Tensor, v: Tensor, *, layout: Layout) -> Tensor:

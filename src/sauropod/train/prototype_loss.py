@@ -65,8 +65,7 @@ class _ChunkedLoss(torch.autograd.Function):
         temperature: float,
         max_bytes: int,
     ) -> Tensor:
-        d_features = torch.empty_like(features)
-        d_prototypes = torch.zeros_like(prototypes, dtype=torch.float32)
+        d_features, d_prototypes = torch.empty_like(features), None
         # Gradients are kept relative to the largest weight: in fp16 the true ones would vanish.
         scale = torch.cat([weights, weights.new_full((1,), _TINY)]).amax()
         loss = weights.new_zeros(())
@@ -84,10 +83,9 @@ class _ChunkedLoss(torch.autograd.Function):
                     gradient = gradient.to(x.dtype)
                     d_x.copy_((gradient @ prototypes).view_as(x) * w[:, None])
                     weighted = (x * w[:, None]).to(x.dtype).flatten(0, 1)
-                    if x.dtype == torch.float32:
-                        d_prototypes.addmm_(gradient.t(), weighted)  # no (K, b) in between
-                    else:
-                        d_prototypes += gradient.t() @ weighted
+                    d_prototypes = _add_product(d_prototypes, gradient, weighted)
+        if d_prototypes is None:
+            d_prototypes = torch.zeros_like(prototypes)
         ctx.save_for_backward(d_features, d_prototypes.to(prototypes.dtype), scale / temperature)
         return loss * scale
 
@@ -96,6 +94,15 @@ class _ChunkedLoss(torch.autograd.Function):
     def backward(ctx: Any, d_loss: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
         d_features, d_prototypes, scale = ctx.saved_tensors
         return d_features * (scale * d_loss), d_prototypes.mul_(scale * d_loss), *[None] * 4
+
+
+def _add_product(total: Tensor | None, gradient: Tensor, x: Tensor) -> Tensor:
+    """total + gradient' x, (K, b); float32 as soon as there are two to add."""
+    if total is None:
+        return gradient.t() @ x
+    if x.dtype == torch.float32:
+        return total.addmm_(gradient.t(), x)
+    return total.float().add_(gradient.t() @ x)
 
 
 def _chunks(
