@@ -117,7 +117,8 @@ def _parse(main: Callable[..., None], name: str) -> dict[str, Any]:
     collect.__annotations__ = {p.name: p.annotation for p in parameters}
     collect.__doc__ = main.__doc__
     tyro.cli(collect, config=STYLE, prog=name, description=inspect.getdoc(main))
-    arguments.pop("config", None)
+    if "config" not in inspect.signature(main).parameters:  # the files were read for the defaults
+        arguments.pop("config", None)
     return arguments
 
 

@@ -1,0 +1,319 @@
+"""What every stage of a run costs: jobs, images, bytes, core-hours, GPU-hours, memory, days.
+
+Each function is one stage's cost model: its unit costs times its counts. A stage's days are the
+longer of its GPU time and its CPU time, on as many GPUs and cores as its jobs can use at once.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from sauropod.config import Index, Link, Retrieve
+from sauropod.dag import MAIN, Dag
+from sauropod.load_config import Config
+from sauropod.models.flops import image_flops, step_flops
+from sauropod.models.vit import arch_of
+from sauropod.plan.costs import Fleet
+from sauropod.plan.funnel import Funnel
+from sauropod.train.config import Backbone, Pretrain
+
+HOUR = 3600.0
+HALF = 2  # bytes of a float16
+HASH_BYTES, EDGE_BYTES, ID_BYTES, ROW_ON_DISK = 16, 20, 8, 120
+PER_QUERY = 4  # neighbours per query, the recipe's usual N
+BASE_MEMORY = 1e9  # interpreter, libraries and a batch of images
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """One stage of the plan. `gpus` and `cores` are what its jobs can use at once."""
+
+    name: str
+    jobs: int
+    images_in: int
+    images_out: int
+    read_bytes: float = 0.0
+    write_bytes: float = 0.0
+    core_hours: float = 0.0
+    gpu_hours: float = 0.0
+    memory_bytes: float = BASE_MEMORY
+    gpus: int = 1
+    cores: int = 1
+
+    @property
+    def days(self) -> float:
+        """Days on the fleet."""
+        return max(self.gpu_hours / self.gpus, self.core_hours / self.cores) / 24
+
+
+@dataclass(frozen=True)
+class Planner:
+    """Everything that cost models read."""
+
+    config: Config
+    funnel: Funnel
+    fleet: Fleet
+    unit: dict[str, float]
+
+    def stages(self) -> list[Stage]:
+        """Plan every stage, in the order of the DAG."""
+        parts = (self._ingest, self._bootstrap, self._dedup, self._retrieve, self._train)
+        return [stage for part in parts for stage in part()]
+
+    def _stage(self, name: str, jobs: int, images: tuple[int, int], **costs: float) -> Stage:
+        per_gpu = max(1, self.fleet.cores // self.fleet.gpus)
+        return Stage(
+            name=name,
+            jobs=jobs,
+            images_in=images[0],
+            images_out=images[1],
+            gpus=min(self.fleet.gpus, jobs),
+            cores=min(self.fleet.cores, jobs * per_gpu),
+            **costs,
+        )
+
+    def _forward_hours(self, flops: float) -> float:
+        return flops / (self.fleet.peak * self.unit["forward_mfu"]) / HOUR
+
+    def _core_hours(self, count: float, rate: str) -> float:
+        return count / self.unit[rate] / HOUR
+
+    @property
+    def _dag(self) -> Dag:
+        return Dag(self.config)
+
+    def _ingest(self) -> Iterator[Stage]:
+        unit, dag, pool = self.unit, self._dag, self.funnel.crawled
+        links = round(pool * unit["links_per_image"])
+        size = unit["image_bytes"]
+        parts = len(dag.links)
+        if dag.links:
+            yield self._stage(
+                "links",
+                parts,
+                (links, links),
+                core_hours=self._core_hours(links, "links_per_core_s"),
+                read_bytes=links * unit["page_bytes_per_link"],
+                write_bytes=links * ROW_ON_DISK,
+                memory_bytes=BASE_MEMORY + links / max(parts, 1) * unit["row_bytes"],
+            )
+        every = pool + self.funnel.curated + self.funnel.references
+        yield self._stage(
+            "ingest",
+            len(dag.shards),
+            (links + every - pool, every),
+            core_hours=self._core_hours(every, "downloads_per_core_s"),
+            read_bytes=every * size,
+            write_bytes=every * size,
+            memory_bytes=BASE_MEMORY + links / len(dag.pool) * unit["row_bytes"],
+        )
+        yield self._stage(
+            "screen",
+            len(dag.pool),
+            (pool, pool),
+            core_hours=self._core_hours(pool, "decodes_per_core_s"),
+            gpu_hours=self._forward_hours(pool * unit["screen_flops"]),
+            read_bytes=pool * size,
+            write_bytes=pool * size,
+            memory_bytes=BASE_MEMORY + pool / len(dag.pool) * unit["row_bytes"],
+        )
+
+    def _bootstrap(self) -> Iterator[Stage]:
+        if not self.config.knobs["describe"].weights:
+            knobs = self.config.knobs["train_sscd"]
+            images = knobs.batch_size * knobs.steps
+            flops = 3 * 2 * images * self._descriptor_flops(knobs.resolution, square=True)
+            yield self._training("train_sscd", images, flops)
+        if not self.config.knobs["embed"].weights:
+            yield self._pretraining("pretrain embedder", self.config.knobs["embedder"])
+
+    def _descriptor_flops(self, resolution: int, *, square: bool) -> float:
+        knobs = self.config.knobs["train_sscd"]
+        area = (resolution / 224) ** 2 * (1 if square else self.unit["aspect"])
+        return self.unit[f"{knobs.arch}_flops_224"] * (knobs.width / 64) ** 2 * area
+
+    def _dedup(self) -> Iterator[Stage]:
+        pool, unit, dag = self.funnel.crawled, self.unit, self._dag
+        every = pool + self.funnel.curated + self.funnel.references
+        vector = self.config.knobs["train_sscd"].dim * HALF
+        knobs = self.config.knobs["describe"]
+        flops = self._descriptor_flops(knobs.resolution, square=knobs.resize == "square")
+        yield self._stage(
+            "describe",
+            len(dag.shards),
+            (every, every),
+            core_hours=self._core_hours(every, "decodes_per_core_s"),
+            gpu_hours=self._forward_hours(every * flops),
+            read_bytes=every * unit["image_bytes"],
+            write_bytes=every * vector,
+            memory_bytes=BASE_MEMORY + every / len(dag.shards) * vector,
+        )
+        yield self._stage(
+            "hash",
+            len(dag.pool),
+            (pool, pool),
+            core_hours=self._core_hours(pool, "hashes_per_core_s"),
+            read_bytes=pool * vector,
+            write_bytes=pool * HASH_BYTES,
+            memory_bytes=BASE_MEMORY + pool / len(dag.pool) * 3 * vector,
+        )
+        yield self._stage(
+            "group_hashes",
+            1,
+            (pool, pool),
+            core_hours=self._core_hours(pool, "hash_joins_per_core_s"),
+            read_bytes=pool * HASH_BYTES,
+            memory_bytes=pool * HASH_BYTES,
+        )
+        width = vector // HALF
+        yield self._build("link_index", self.config.knobs["link"], pool, width)
+        yield self._search("link", self.config.knobs["link"], every, (pool, width), len(dag.shards))
+        edges = every * unit["edges_per_image"]
+        yield self._stage(
+            "dedup",
+            1,
+            (pool, self.funnel.clean),
+            core_hours=2 * self._core_hours(edges, "edges_per_core_s"),
+            read_bytes=2 * edges * EDGE_BYTES,
+            write_bytes=pool * ROW_ON_DISK / 3,
+            memory_bytes=pool * (unit["node_bytes"] + unit["row_bytes"]),
+        )
+
+    def _build(self, name: str, knobs: Link | Index, stored: int, width: int) -> Stage:
+        """One job trains and fills an index."""
+        lists, code = _lists_and_code(knobs.factory, width)
+        sample = min(knobs.train_sample, stored)
+        training = 2.0 * sample * lists * width * knobs.list_iterations
+        filling = self._core_hours(stored, "encodes_per_core_s")
+        filling += self._core_hours(stored, "lists_per_core_s") if lists else 0
+        return self._stage(
+            name,
+            1,
+            (stored, stored),
+            core_hours=filling,
+            gpu_hours=self._forward_hours(training),
+            read_bytes=stored * width * HALF,
+            write_bytes=stored * (code + ID_BYTES),
+            memory_bytes=stored * (code + ID_BYTES) + sample * width * 4,
+        )
+
+    def _search(
+        self, name: str, knobs: Link | Retrieve, queries: int, stored: tuple[int, int], jobs: int
+    ) -> Stage:
+        """Codes nominate, stored vectors decide; an exact index compares everything.
+
+        `stored` is the number of vectors and their width.
+        """
+        number, width = stored
+        index = knobs if isinstance(knobs, Link) else self.config.knobs["index"]
+        wanted = knobs.over_fetch * (knobs.neighbours if isinstance(knobs, Link) else PER_QUERY)
+        lists, code = _lists_and_code(index.factory, width)
+        cores = gpus = 0.0
+        if lists:
+            codes = queries * min(knobs.num_probes / lists, 1.0) * number
+            cores = self._core_hours(codes, "codes_per_core_s")
+            cores += self._core_hours(queries, "lists_per_core_s")
+        else:
+            gpus = self._forward_hours(2.0 * queries * number * width)
+        return self._stage(
+            name,
+            jobs,
+            (queries, queries),
+            read_bytes=queries * wanted * width * HALF,
+            write_bytes=queries * self.unit["edges_per_image"] * EDGE_BYTES,
+            memory_bytes=number * (code + ID_BYTES),
+            core_hours=cores,
+            gpu_hours=gpus,
+        )
+
+    def _retrieve(self) -> Iterator[Stage]:
+        clean, unit, dag = self.funnel.clean, self.unit, self._dag
+        backbone: Backbone = self.config.knobs["embedder"].backbone
+        knobs, width = self.config.knobs["embed"], arch_of(backbone).embed_dim
+        every = clean + self.funnel.curated
+        shards = len(dag.pool) + len(dag.curated)
+        flops = sum(image_flops(backbone, size=knobs.crop))
+        yield self._stage(
+            "embed",
+            shards,
+            (every, every),
+            core_hours=self._core_hours(every, "decodes_per_core_s"),
+            gpu_hours=self._forward_hours(every * flops),
+            read_bytes=every * unit["image_bytes"],
+            write_bytes=every * width * HALF,
+            memory_bytes=BASE_MEMORY + every / shards * width * HALF,
+        )
+        yield self._build("index", self.config.knobs["index"], clean, width)
+        cluster = self.config.knobs["cluster"]
+        seen = min(cluster.sample, clean) * cluster.iterations + clean
+        yield self._stage(
+            "cluster",
+            1,
+            (clean, clean),
+            gpu_hours=self._forward_hours(2.0 * seen * cluster.clusters * width),
+            read_bytes=clean * width * HALF,
+            write_bytes=clean * HASH_BYTES,
+            memory_bytes=cluster.sample * width * HALF + cluster.clusters * width * 4,
+        )
+        queries = sum(b.images for b in self.funnel.recipe if b.row.mode == "sample")
+        jobs = max(1, len(dag.retrieved))
+        yield self._search("retrieve", self.config.knobs["retrieve"], queries, (clean, width), jobs)
+        rows = self.funnel.final
+        yield self._stage(
+            "manifest",
+            1,
+            (clean + self.funnel.curated, rows),
+            core_hours=self._core_hours(clean + rows, "rows_per_core_s"),
+            read_bytes=(clean + rows) * ROW_ON_DISK,
+            write_bytes=rows * ROW_ON_DISK,
+            memory_bytes=(clean + rows) * unit["row_bytes"],
+        )
+
+    def _train(self) -> Iterator[Stage]:
+        knobs = self.config.knobs
+        for run, run_knobs in {MAIN: knobs["pretrain"], **self.config.runs}.items():
+            yield self._pretraining(f"pretrain {run}", run_knobs)
+        adapt, distill, backbone = knobs["adapt"], knobs["distill"], knobs["pretrain"].backbone
+        heads = knobs["pretrain"].heads
+        flops = step_flops([backbone], heads, adapt.crops, objective=adapt.objective)
+        images = adapt.optim.batch_size * adapt.optim.steps
+        yield self._training("adapt", images, flops * images)
+        students = [_student(distill.backbone, arch) for arch in distill.students or ("",)]
+        flops = step_flops(
+            students, heads, distill.crops, objective=distill.objective, teacher=backbone
+        )
+        images = distill.optim.batch_size * distill.optim.steps
+        yield self._training("distill", images, flops * images)
+
+    def _pretraining(self, name: str, knobs: Pretrain) -> Stage:
+        flops = step_flops([knobs.backbone], knobs.heads, knobs.crops, objective=knobs.objective)
+        images = knobs.optim.batch_size * knobs.optim.steps
+        return self._training(name, images, flops * images)
+
+    def _training(self, name: str, images: int, flops: float) -> Stage:
+        """One job on the whole fleet; `images` counts every time an image is seen.
+
+        Memory is a process's own, beside its GPU's.
+        """
+        return Stage(
+            name=name,
+            jobs=1,
+            images_in=images,
+            images_out=images,
+            gpu_hours=flops / (self.fleet.peak * self.unit["train_mfu"]) / HOUR,
+            core_hours=self._core_hours(images, "decodes_per_core_s"),
+            read_bytes=images * self.unit["image_bytes"],
+            gpus=self.fleet.gpus,
+            cores=self.fleet.cores,
+        )
+
+
+def _student(backbone: Backbone, arch: str) -> Backbone:
+    return replace(backbone, arch=arch) if arch else backbone
+
+
+def _lists_and_code(factory: str, width: int) -> tuple[int, int]:
+    """Inverted lists (0: exact) and bytes per vector of a Faiss factory string."""
+    lists, codes = re.search(r"IVF(\d+)", factory), re.search(r"PQ(\d+)(?:x(\d+))?", factory)
+    size = int(codes[1]) * int(codes[2] or 8) // 8 if codes else width * 4
+    return (int(lists[1]) if lists else 0), size
