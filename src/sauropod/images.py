@@ -79,7 +79,12 @@ def jpeg_size(data: bytes, *, max_pixels: int = MAX_PIXELS) -> tuple[int, int] |
 
 
 def decode(
-    data: bytes, *, max_pixels: int = MAX_PIXELS, draft: int | None = None, shrink: int = 1
+    data: bytes,
+    *,
+    max_pixels: int = MAX_PIXELS,
+    draft: int | None = None,
+    shrink: int = 1,
+    grey: bool = False,
 ) -> Image.Image:
     """Decode an image to RGB, upright by its EXIF orientation; of an animation the first frame.
 
@@ -88,18 +93,22 @@ def decode(
         max_pixels: Larger images are refused before a pixel is decoded.
         draft: Short side in pixels that is enough; JPEGs may then be decoded at 1/2, 1/4 or 1/8.
         shrink: Decode a JPEG at one part in 2, 4 or 8 of its size, each side rounded up.
+        grey: Decode to L instead; with `draft`, a JPEG's colours are then not computed at all.
 
     Raises:
         ImageError: with the status the image's row gets.
     """
     image = _open(data, max_pixels=max_pixels)
     if draft is not None:
-        image.draft("RGB", (draft, draft))
+        image.draft("L" if grey else "RGB", (draft, draft))
     if shrink > 1:
         image.draft("RGB", (image.width // shrink, image.height // shrink))
     try:
         image.load()
-        return _rgb(_upright(image))
+        upright = _upright(image)
+        if grey:
+            return upright if upright.mode == "L" else _rgb(upright).convert("L")
+        return _rgb(upright)
     except Exception as error:  # a decoder fed hostile bytes raises almost anything
         cut = "truncated" in str(error).lower() or "not enough" in str(error).lower()
         raise ImageError("truncated" if cut else "decode_error") from error

@@ -16,7 +16,7 @@ CHUNK_ROWS = 1 << 20
 
 
 def chunks(path: Path, table: Table, *, rows: int = CHUNK_ROWS) -> Iterator[pl.DataFrame]:
-    """Yield a file of a table in order, at most `rows` rows at a time.
+    """Yield a file of a table in order, at most `rows` rows and one row group at a time.
 
     Raises:
         InputError: not a file of the table, or one that is damaged inside.
@@ -24,8 +24,10 @@ def chunks(path: Path, table: Table, *, rows: int = CHUNK_ROWS) -> Iterator[pl.D
     schema.check(path, table)
     try:
         with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(batch_size=rows, columns=list(table.columns)):
-                yield pl.DataFrame(pa.Table.from_batches([batch]))
+            # Not iter_batches, which holds on to what it has read of a file until its end.
+            for group in range(file.num_row_groups):
+                read = file.read_row_group(group, columns=list(table.columns))
+                yield from pl.DataFrame(read).iter_slices(rows)
     except (pa.ArrowException, OSError) as error:
         fix = "rerun the stage that wrote it"
         found = str(error).splitlines()[0]

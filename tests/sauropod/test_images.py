@@ -132,6 +132,16 @@ def test_draft_is_smaller_but_the_same_picture() -> None:
     assert small.size == (200, 150)
 
 
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_grey_is_the_grey_of_the_colours(kind: str) -> None:
+    data = encode(Image.fromarray(PIXELS).resize((80, 60)), kind)
+    grey = images.decode(data, draft=32, grey=True)
+    colours = images.decode(data, draft=32).convert("L")
+    assert grey.mode == "L"
+    difference = np.asarray(grey, int) - np.asarray(colours, int)
+    assert np.abs(difference).mean() < 1
+
+
 @pytest.mark.parametrize("orientation", [1, 3, 6, 8])
 @pytest.mark.parametrize("shrink", [1, 2, 4, 8])
 def test_jpegs_shrink_and_tell_their_size_before(orientation: int, shrink: int) -> None:

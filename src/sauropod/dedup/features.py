@@ -5,11 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from sauropod import schema
 from sauropod.dedup.pca_hash import pixel_shard
 from sauropod.errors import InputError
 from sauropod.retrieve.vectors import StoredVectors
+
+NORM_SLACK = 0.01
+"""How far the length of a normalised vector may be from 1; float16 takes less than a tenth."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,9 @@ class Features:
         if self.kind == "pixels":
             return pixel_shard(schema.read(path, schema.IMAGES).sort("image_id"))
         ids, vectors = StoredVectors([path], schema.DESCRIPTORS).shard(path)
-        return ids, vectors, {}
+        good = _normalised(vectors)
+        bad = len(good) - int(good.sum())
+        return ids[good], vectors[good], {"bad_descriptor": bad} if bad else {}
 
     def arrays(self) -> Iterator[np.ndarray]:
         """Yield the features of every file that has any."""
@@ -47,3 +53,9 @@ class Features:
             _, features, _ = self.shard(path)
             if len(features):
                 yield features
+
+
+def _normalised(vectors: np.ndarray) -> np.ndarray:
+    """Which of (n, d) vectors are of length 1: neither zero nor NaN nor infinite, (n,) bool."""
+    lengths = torch.linalg.vector_norm(torch.tensor(vectors), dim=1, dtype=torch.float32)
+    return (lengths - 1).abs().numpy() < NORM_SLACK

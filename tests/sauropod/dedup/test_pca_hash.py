@@ -59,6 +59,22 @@ def test_hash_by_hand() -> None:
     assert pca_hash.project(features, projection, origin=HERE).tolist() == [1 + 32]
 
 
+def test_bits_are_those_of_float64() -> None:
+    """Features on the very plane of a component, where float32 rounds to either side."""
+    rng = np.random.default_rng(4)
+    fit = pca_hash.fit(rng.standard_normal((300, 96)))
+    features = rng.standard_normal((5000, 96))
+    along = (features[:2000] - fit.mean) @ fit.components[:, :1] * fit.components[:, 0]
+    features[:2000] -= along * (1 + 1e-9 * rng.standard_normal((2000, 1)))
+    for kind in (np.float64, np.float16):
+        given = features.astype(kind)
+        scores = given.astype(np.float64) @ fit.components - fit.mean @ fit.components
+        found = pca_hash.project(given, fit, origin=HERE)
+        np.testing.assert_array_equal(found, pca_hash.pack(scores > 0))
+        one = np.concatenate([pca_hash.project(row[None], fit, origin=HERE) for row in given[:50]])
+        np.testing.assert_array_equal(found[:50], one)
+
+
 def test_half_of_all_bits_are_set() -> None:
     features = np.random.default_rng(2).standard_normal((2000, 70))
     hashes = pca_hash.project(features, pca_hash.fit(features), origin=HERE)
