@@ -57,8 +57,9 @@ class Planner:
 
     def stages(self) -> list[Stage]:
         """Plan every stage, in the order of the DAG."""
-        parts = (self._ingest, self._bootstrap, self._dedup, self._retrieve, self._train)
-        return [stage for part in parts for stage in part()]
+        parts = (self._ingest, self._bootstrap, self._describe)
+        later = (self._dedup, self._embed, self._retrieve, self._train)
+        return [stage for part in (*parts, *later) for stage in part()]
 
     def _stage(self, name: str, jobs: int, images: tuple[int, int], **costs: float) -> Stage:
         per_gpu = max(1, self.fleet.cores // self.fleet.gpus)
@@ -132,7 +133,7 @@ class Planner:
         area = (resolution / 224) ** 2 * (1 if square else self.unit["aspect"])
         return self.unit[f"{knobs.arch}_flops_224"] * (knobs.width / 64) ** 2 * area
 
-    def _dedup(self) -> Iterator[Stage]:
+    def _describe(self) -> Iterator[Stage]:
         pool, unit, dag = self.funnel.crawled, self.unit, self._dag
         every = pool + self.funnel.curated + self.funnel.references
         vector = self.config.knobs["train_sscd"].dim * HALF
@@ -165,9 +166,13 @@ class Planner:
             read_bytes=pool * HASH_BYTES,
             memory_bytes=pool * HASH_BYTES,
         )
-        width = vector // HALF
+
+    def _dedup(self) -> Iterator[Stage]:
+        pool, unit, shards = self.funnel.crawled, self.unit, len(self._dag.shards)
+        every = pool + self.funnel.curated + self.funnel.references
+        width = self.config.knobs["train_sscd"].dim
         yield self._build("link_index", self.config.knobs["link"], pool, width)
-        yield self._search("link", self.config.knobs["link"], every, (pool, width), len(dag.shards))
+        yield self._search("link", self.config.knobs["link"], every, (pool, width), shards)
         edges = every * unit["edges_per_image"]
         yield self._stage(
             "dedup",
@@ -176,7 +181,7 @@ class Planner:
             core_hours=2 * self._core_hours(edges, "edges_per_core_s"),
             read_bytes=2 * edges * EDGE_BYTES,
             write_bytes=pool * ROW_ON_DISK / 3,
-            memory_bytes=pool * (unit["node_bytes"] + unit["row_bytes"]),
+            memory_bytes=pool * unit["node_bytes"],
         )
 
     def _build(self, name: str, knobs: Link | Index, stored: int, width: int) -> Stage:
@@ -226,7 +231,7 @@ class Planner:
             gpu_hours=gpus,
         )
 
-    def _retrieve(self) -> Iterator[Stage]:
+    def _embed(self) -> Iterator[Stage]:
         clean, unit, dag = self.funnel.clean, self.unit, self._dag
         backbone: Backbone = self.config.knobs["embedder"].backbone
         knobs, width = self.config.knobs["embed"], arch_of(backbone).embed_dim
@@ -243,6 +248,10 @@ class Planner:
             write_bytes=every * width * HALF,
             memory_bytes=BASE_MEMORY + every / shards * width * HALF,
         )
+
+    def _retrieve(self) -> Iterator[Stage]:
+        clean, unit = self.funnel.clean, self.unit
+        width = arch_of(self.config.knobs["embedder"].backbone).embed_dim
         yield self._build("index", self.config.knobs["index"], clean, width)
         cluster = self.config.knobs["cluster"]
         seen = min(cluster.sample, clean) * cluster.iterations + clean
@@ -256,7 +265,7 @@ class Planner:
             memory_bytes=cluster.sample * width * HALF + cluster.clusters * width * 4,
         )
         queries = sum(b.images for b in self.funnel.recipe if b.row.mode == "sample")
-        jobs = max(1, len(dag.retrieved))
+        jobs = max(1, len(self._dag.retrieved))
         yield self._search("retrieve", self.config.knobs["retrieve"], queries, (clean, width), jobs)
         rows = self.funnel.final
         yield self._stage(
