@@ -8,15 +8,13 @@ import numpy as np
 
 BANDS = 4
 BAND_BITS = 16
+DENSE = 4
+"""Looking at all n in order costs about as much as picking n / DENSE of them."""
 
 
 def distance(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Hamming distance of two uint64 arrays, elementwise, as uint8 in [0, 64]."""
-    x = np.bitwise_xor(a, b)
-    x = x - ((x >> np.uint64(1)) & np.uint64(0x5555555555555555))
-    x = (x & np.uint64(0x3333333333333333)) + ((x >> np.uint64(2)) & np.uint64(0x3333333333333333))
-    x = (x + (x >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
-    return ((x * np.uint64(0x0101010101010101)) >> np.uint64(56)).astype(np.uint8)
+    return np.bitwise_count(np.bitwise_xor(a, b))
 
 
 def pairs_within(hashes: np.ndarray, *, radius: int) -> np.ndarray:
@@ -43,21 +41,27 @@ def _band(hashes: np.ndarray, band: int) -> np.ndarray:
 
 def _pairs_of_band(hashes: np.ndarray, band: int, radius: int) -> np.ndarray:
     """Close pairs that agree on `band` and on no earlier band (so that each pair is found once)."""
-    order = np.argsort(_band(hashes, band), kind="stable")
-    ordered, values = hashes[order], _band(hashes, band)[order]
+    values = _band(hashes, band)
+    order = np.argsort(values, kind="stable")
+    ordered = hashes[order]
+    sizes = np.bincount(values, minlength=1 << BAND_BITS)
+    followers = np.repeat(np.cumsum(sizes), sizes) - np.arange(1, len(values) + 1)
     found = [np.empty((0, 2), np.int64)]
+    first = None
     # Inside the sorted array a bucket is a run: compare with the 1st, 2nd, ... follower, memory
     # stays O(n).
-    first = np.flatnonzero(values[1:] == values[:-1])
-    shift = 1
-    while first.size:
-        second = first + shift
-        close = distance(ordered[first], ordered[second]) <= radius
+    for shift in range(1, sizes.max(initial=0)):
+        if DENSE * np.maximum(sizes - shift, 0).sum() > len(values):
+            # Most have such a follower: compare all, in order, and forget the others later.
+            near = np.flatnonzero(distance(ordered[:-shift], ordered[shift:]) <= radius)
+            near = near[followers[near] >= shift]
+        else:
+            first = np.arange(len(values)) if first is None else first
+            first = first[followers[first] >= shift]
+            near = first[distance(ordered[first], ordered[first + shift]) <= radius]
         for earlier in range(band):
-            close &= _band(ordered[first], earlier) != _band(ordered[second], earlier)
-        found.append(np.stack([order[first[close]], order[second[close]]], axis=1))
-        shift += 1
-        first = first[first + shift < len(values)]
-        first = first[values[first + shift] == values[first]]
+            here, there = ordered[near], ordered[near + shift]
+            near = near[_band(here, earlier) != _band(there, earlier)]
+        found.append(np.stack([order[near], order[near + shift]], axis=1))
     pairs = np.concatenate(found)
     return np.sort(pairs, axis=1).astype(np.int64)
