@@ -62,7 +62,9 @@ def smallest(keys: np.ndarray, size: int) -> np.ndarray:
 def sample_vectors(
     shards: Iterable[np.ndarray], *, size: int, seed: int, purpose: str
 ) -> np.ndarray:
-    """A sample of at most `size` distinct vectors over all shards, in order of key.
+    """A sample of at most `size` distinct, finite vectors over all shards, in order of key.
+
+    Holds at most size * 9/8 vectors and a shard, and for moments as many again.
 
     Args:
         shards: (n, d) arrays of one dtype, read one at a time.
@@ -73,18 +75,33 @@ def sample_vectors(
     Returns:
         (min(size, distinct), d) array of the input dtype, the same whatever the split into shards.
     """
-    kept_vectors: np.ndarray | None = None
-    kept_keys = np.empty(0, np.uint64)
+    kept: list[tuple[np.ndarray, np.ndarray]] = []
+    limit, waiting = None, 0
     for vectors in shards:
+        vectors = vectors[np.isfinite(vectors).all(axis=1)]
         keys = vector_keys(vectors, seed=seed, purpose=purpose)
-        if len(kept_keys) == size and size:
-            hopeful = keys < kept_keys[-1]
+        if limit is not None:
+            hopeful = keys < limit
             vectors, keys = vectors[hopeful], keys[hopeful]
-        both = np.concatenate([kept_keys, keys])
-        _, first = np.unique(both, return_index=True)  # sorted by key, equal vectors once
-        chosen = first[:size]
-        stacked = vectors if kept_vectors is None else np.concatenate([kept_vectors, vectors])
-        kept_vectors, kept_keys = stacked[chosen], both[chosen]
-    if kept_vectors is None:
-        return np.empty((0, 0), np.float16)
-    return kept_vectors
+        kept.append((vectors, keys))
+        waiting += len(keys)
+        # Sorting out costs a copy of the sample: not for every shard.
+        if waiting > size // 8:
+            kept, waiting = [_smallest_distinct(kept, size)], 0
+            limit = kept[0][1][-1] if 0 < len(kept[0][1]) == size else None
+    return _smallest_distinct(kept, size)[0] if kept else np.empty((0, 0), np.float16)
+
+
+def _smallest_distinct(
+    parts: list[tuple[np.ndarray, np.ndarray]], size: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Join (vectors, keys) pairs into the rows of the `size` smallest keys, in order of key."""
+    keys, first = np.unique(np.concatenate([keys for _, keys in parts]), return_index=True)
+    keys, first = keys[:size], first[:size]
+    vectors = np.empty((len(keys), parts[0][0].shape[1]), parts[0][0].dtype)
+    start = 0
+    for part, _ in parts:  # one by one: all joined would be one more copy
+        here = (first >= start) & (first < start + len(part))
+        vectors[here] = part[first[here] - start]
+        start += len(part)
+    return vectors, keys

@@ -58,3 +58,11 @@ def test_sample_is_the_same_for_any_split(size: int) -> None:
 
 def test_no_shard_gives_no_vector() -> None:
     assert len(draw.sample_vectors([], size=5, seed=0, purpose="p")) == 0
+
+
+def test_sample_leaves_out_what_is_not_finite() -> None:
+    vectors = np.random.default_rng(0).standard_normal((30, 4)).astype(np.float16)
+    broken = np.concatenate([vectors, np.full((2, 4), np.nan, np.float16)])
+    options = {"size": 12, "seed": 3, "purpose": "p"}
+    found = draw.sample_vectors([broken[20:], broken[:20]], **options)
+    np.testing.assert_array_equal(found, draw.sample_vectors([vectors], **options))

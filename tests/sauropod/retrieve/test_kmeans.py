@@ -1,13 +1,21 @@
-"""retrieve.kmeans: Faiss's objective, resume to the bit, empty clusters repaired."""
+"""retrieve.kmeans: Faiss's objective, killed and resumed to the bit, any number of ranks."""
 
+import os
+import signal
+import socket
 from pathlib import Path
 
 import faiss
 import numpy as np
 import pytest
+import torch
+import torch.multiprocessing as mp
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from sauropod.errors import InputError
 from sauropod.retrieve import kmeans
+from sauropod.train.sharding import Ranks, joined
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +39,10 @@ def test_one_iteration_by_hand() -> None:
 
 def test_objective_is_as_good_as_faiss(points: np.ndarray) -> None:
     ours, objectives = kmeans.fit(points, num_clusters=30, num_iterations=15, seed=0)
-    assert (np.diff(objectives) <= 1e-3).all()
+    falls = np.diff(objectives) <= 1e-3
+    assert falls[: 15 // 2 - 1].all()
+    assert falls[15 // 2 :].all()  # between them more vectors are looked at
+    assert objectives[-1] == pytest.approx(_objective(points, ours), rel=1e-3)
     theirs = []
     for seed in range(5):
         model = faiss.Kmeans(16, 30, niter=15, seed=seed)
@@ -48,19 +59,91 @@ def test_assignment_is_brute_force(points: np.ndarray) -> None:
     np.testing.assert_allclose(distances, apart.min(1), rtol=1e-5)
 
 
-@pytest.mark.parametrize("stop", [1, 2, 4])
-def test_resumed_equals_uninterrupted(stop: int, tmp_path: Path) -> None:
-    """On points of which most coincide, so that clusters are empty and repaired all the time."""
+def _same_start(points: np.ndarray) -> tuple[float, float]:
+    """Objectives of ours and of Faiss from the same centroids, all vectors in every iteration."""
+    start, _ = kmeans.fit(points, num_clusters=100, num_iterations=0, seed=4)
+    model = faiss.Kmeans(16, 100, niter=12, seed=4, max_points_per_centroid=10**9)
+    model.train(points.astype(np.float32), init_centroids=start)
+    ours, _ = kmeans.fit(points, num_clusters=100, num_iterations=12, seed=4)
+    return _objective(points, ours), _objective(points, model.centroids)
+
+
+def test_from_faiss_start_comes_faiss_end(points: np.ndarray) -> None:
+    ours, theirs = _same_start(points)
+    assert len(points) < kmeans.EARLY * kmeans.LEAST * 100  # so no iteration is early
+    assert ours == pytest.approx(theirs, rel=1e-3)
+
+
+def _lumps() -> np.ndarray:
+    """Points of which most coincide: clusters are empty and repaired all the time."""
     rng = np.random.default_rng(3)
     points = np.concatenate([np.zeros((900, 4)), rng.standard_normal((100, 4))])
-    points = points.astype(np.float16)
-    options = {"num_clusters": 60, "seed": 1}
-    whole, objectives = kmeans.fit(points, num_iterations=6, **options)
+    return rng.permutation(points).astype(np.float16)
+
+
+def _fit_until_killed(stop: int, two_level: bool, checkpoint: Path) -> None:
+    """Kill this process with its `stop`-th checkpoint half written."""
+    whole, left = kmeans.save, iter(range(stop))
+
+    def mortal(centroids: np.ndarray, path: Path, **told: object) -> None:
+        if next(left, None) is None:
+            path.with_name(".half.tmp").write_bytes(b"half")
+            os.kill(os.getpid(), signal.SIGKILL)
+        whole(centroids, path, **told)  # pyright: ignore[reportArgumentType]
+
+    kmeans.save = mortal
+    work = kmeans.fit_two_level if two_level else kmeans.fit
+    work(_lumps(), num_clusters=30, num_iterations=6, seed=1, checkpoint=checkpoint)
+
+
+@pytest.mark.parametrize(("stop", "two_level"), [(0, False), (2, False), (5, False), (11, True)])
+def test_killed_and_resumed_equals_uninterrupted(
+    stop: int, two_level: bool, tmp_path: Path
+) -> None:
     state = tmp_path / "kmeans.safetensors"
-    kmeans.fit(points, num_iterations=stop, checkpoint=state, **options)
-    resumed, again = kmeans.fit(points, num_iterations=6, checkpoint=state, **options)
+    context = mp.get_context("fork")
+    child = context.Process(target=_fit_until_killed, args=(stop, two_level, state))
+    child.start()
+    child.join()
+    assert child.exitcode == -signal.SIGKILL
+    work = kmeans.fit_two_level if two_level else kmeans.fit
+    options = {"num_clusters": 30, "num_iterations": 6, "seed": 1}
+    whole, objectives = work(_lumps(), **options)
+    resumed, again = work(_lumps(), **options, checkpoint=state)
     np.testing.assert_array_equal(resumed, whole)
     assert again == objectives
+
+
+def _rank(rank: int, port: int, out: Path) -> None:
+    kmeans.CHUNK = 64
+    place = Ranks(rank=rank, world_size=2, local_rank=rank, port=port)
+    with joined(place, torch.device("cpu")):
+        means, costs = kmeans.fit(_lumps(), num_clusters=30, num_iterations=6, seed=1)
+    np.savez(out / f"{rank}.npz", means=means, costs=costs)
+
+
+def test_two_ranks_give_the_bits_of_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    mp.start_processes(_rank, args=(port, tmp_path), nprocs=2, start_method="fork")
+    monkeypatch.setattr(kmeans, "CHUNK", 64)
+    means, costs = kmeans.fit(_lumps(), num_clusters=30, num_iterations=6, seed=1)
+    for rank in range(2):
+        with np.load(tmp_path / f"{rank}.npz") as found:
+            np.testing.assert_array_equal(found["means"], means)
+            np.testing.assert_array_equal(found["costs"], costs)
+
+
+def test_sums_of_half_precision_are_exact() -> None:
+    """However the vectors are ordered and cut."""
+    rng = np.random.default_rng(0)
+    points = rng.standard_normal((5000, 8)).astype(np.float16)
+    centroids = points[:5].astype(np.float32)
+    sums, sizes = kmeans._add_up(points, centroids)
+    again, counted = kmeans._add_up(points[rng.permutation(5000)], centroids)
+    np.testing.assert_array_equal(again, sums)
+    np.testing.assert_array_equal(counted, sizes)
 
 
 def test_checkpoint_of_another_run_is_not_used(points: np.ndarray, tmp_path: Path) -> None:
@@ -71,6 +154,25 @@ def test_checkpoint_of_another_run_is_not_used(points: np.ndarray, tmp_path: Pat
         expected, _ = kmeans.fit(vectors, **options)
         found, _ = kmeans.fit(vectors, **options, checkpoint=state)
         np.testing.assert_array_equal(found, expected)
+
+
+def test_two_levels_are_nearly_as_good_as_one(points: np.ndarray) -> None:
+    options = {"num_clusters": 64, "num_iterations": 10, "seed": 0}
+    two, _ = kmeans.fit_two_level(points, **options)
+    one, _ = kmeans.fit(points, **options)
+    assert two.shape == one.shape
+    assert _objective(points, two) < 1.1 * _objective(points, one)
+
+
+@given(st.lists(st.integers(0, 50), min_size=1, max_size=12), st.floats(0, 1))
+@settings(max_examples=50, deadline=None)
+def test_shares_are_proportional(sizes: list[int], share: float) -> None:
+    total = int(share * sum(sizes))
+    found = kmeans.shares(np.array(sizes), total)
+    assert found.sum() == total
+    assert (found <= sizes).all()
+    exact = np.array(sizes) * total / max(sum(sizes), 1)
+    assert (np.abs(found - exact) < 1).all()
 
 
 def test_an_empty_cluster_gets_half_of_a_large_one() -> None:
@@ -100,3 +202,15 @@ def test_save_load_and_mistakes(points: np.ndarray, tmp_path: Path) -> None:
         kmeans.load(tmp_path / "missing.safetensors")
     with pytest.raises(InputError, match="1 to 3000"):
         kmeans.fit(points, num_clusters=3001, num_iterations=1, seed=0)
+    with pytest.raises(InputError, match="1 to 3000"):
+        kmeans.fit_two_level(points, num_clusters=3001, num_iterations=1, seed=0)
+
+
+def test_not_a_number_is_the_users_mistake(points: np.ndarray) -> None:
+    broken = points.copy()
+    broken[7, 3] = np.nan
+    with pytest.raises(InputError, match="finite"):
+        kmeans.fit(broken, num_clusters=3, num_iterations=1, seed=0)
+    labels, distances = kmeans.assign(broken, points[:3].astype(np.float32))
+    assert np.flatnonzero(~np.isfinite(distances)).tolist() == [7]
+    assert labels.min() >= -1
