@@ -164,3 +164,31 @@ rule curated_manifest:
         curated=PLAN.series("results/ingest/{}.parquet", PLAN.curated),
     shell:
         "python {resources.src}/manifest.py --curated {params.curated} --curated-only True --out {output} {resources.speed} 2> {log}"
+
+
+rule balance:
+    input:
+        images=expand("results/screen/{pool_shard}.parquet", pool_shard=PLAN.pool),
+        centroids="results/cluster/centroids.safetensors",
+        clusters="results/cluster/clusters.parquet",
+    output:
+        manifest="results/manifest/balanced.parquet",
+        summary="results/manifest/balanced.summary.parquet",
+    log:
+        "logs/manifest/balanced.log",
+    benchmark:
+        "benchmarks/manifest/balanced.tsv"
+    conda:
+        "../envs/cpu.yaml"
+    resources:
+        mem_mb=128_000,
+        runtime=240,
+        speed=SPEED.get("balance", ""),
+        src=SRC,
+    params:
+        images=PLAN.series("results/screen/{}.parquet", PLAN.pool),
+        knobs=KNOBS["balance"],
+    shell:
+        "python {resources.src}/balance.py --images {params.images} --centroids {input.centroids}"
+        " --clusters {input.clusters} --out {output.manifest} --summary {output.summary}"
+        " {params.knobs} {resources.speed} 2> {log}"

@@ -283,6 +283,26 @@ class Cluster:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Balance:
+    """Draw a training set evenly over a hierarchy of clusters, without any curated set."""
+
+    version: int = 1
+    """Raise when the code changes results."""
+    seed: int = 0
+    """Seed of the levels and of the draw within clusters."""
+    target: int = 142_109_386
+    """Images to draw."""
+    levels: tuple[int, ...] = (20_000, 2_000)
+    """Clusters of the second level (of the centroids of cluster), the third, and so on."""
+    iterations: int = 50
+    """Iterations of every k-means."""
+    resampling_steps: int = 10
+    """How often a level is fitted again on the points nearest to its centroids."""
+    points_per_cluster: int = 3
+    """Points that stand for a cluster when its level is fitted again; half its mean size."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Retrieve:
     """Find images of the pool near a curated set, one job per row of manifest's recipe."""
 

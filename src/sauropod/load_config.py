@@ -38,6 +38,7 @@ STAGES: dict[str, type] = {
     "embed": config.Embed,
     "index": config.Index,
     "cluster": config.Cluster,
+    "balance": config.Balance,
     "retrieve": config.Retrieve,
     "manifest": config.Manifest,
     "train_detectors": demo.TrainDetectors,

@@ -31,7 +31,7 @@ from sauropod.train.sharding import all_gathered, ranks
 
 log = logging.getLogger(__name__)
 
-CHUNK = 16_384
+CHUNK = 4096
 SPLIT = 1.0 / 1024.0
 EARLY = 4
 """The first half of the iterations sees a quarter of the vectors ..."""

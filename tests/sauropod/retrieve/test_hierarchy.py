@@ -1,0 +1,115 @@
+"""retrieve.hierarchy: exact targets, flat draws from unbalanced modes, nothing twice."""
+
+import hashlib
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sauropod.errors import InputError
+from sauropod.retrieve import hierarchy, kmeans
+from sauropod.schema import CLUSTERS
+
+LEVELS = {"num_iterations": 10, "resampling_steps": 3, "points_per_cluster": 2, "seed": 0}
+
+
+def _sha256(ids: np.ndarray) -> pl.Series:
+    return pl.Series([hashlib.sha256(str(i).encode()).hexdigest() for i in ids.tolist()])
+
+
+def _clusters(labels: np.ndarray) -> pl.DataFrame:
+    rows = {"image_id": np.arange(len(labels)), "cluster": labels, "distance": 0.0 * labels}
+    return pl.DataFrame(rows, schema=dict(CLUSTERS.columns))
+
+
+def test_water_filled_by_hand() -> None:
+    sizes = np.array([1, 10, 3, 10])
+    for target, expected in [
+        (0, [0, 0, 0, 0]),
+        (2, [1, 1, 0, 0]),
+        (10, [1, 3, 3, 3]),
+        (12, [1, 4, 3, 4]),
+        (13, [1, 5, 3, 4]),
+        (24, [1, 10, 3, 10]),
+    ]:
+        assert hierarchy.water_filled(sizes, target).tolist() == expected
+
+
+@given(st.lists(st.integers(0, 40), min_size=1, max_size=12), st.floats(0, 1))
+@settings(max_examples=60, deadline=None)
+def test_water_filled_is_exact_and_as_flat_as_can_be(sizes: list[int], share: float) -> None:
+    target = int(share * sum(sizes))
+    given_ = hierarchy.water_filled(np.array(sizes), target)
+    assert given_.sum() == target
+    assert (given_ <= sizes).all()
+    cut = given_[given_ < sizes]
+    assert not len(cut) or given_.max() - cut.min() <= 1
+
+
+def test_allocate_by_hand() -> None:
+    """Two concepts, one of three clusters and one of a single: both get the same."""
+    sizes, parents = np.array([50, 50, 50, 50]), [np.array([0, 0, 0, 1])]
+    assert hierarchy.allocate(sizes, parents, target=60).tolist() == [10, 10, 10, 30]
+    assert hierarchy.allocate(sizes, [], target=60).tolist() == [15, 15, 15, 15]
+
+
+@pytest.fixture(scope="module")
+def pool() -> tuple[np.ndarray, np.ndarray]:
+    """Six modes, the largest 100 times the smallest: vectors (n, d) and their modes."""
+    rng = np.random.default_rng(0)
+    modes = np.repeat(np.arange(6), [3000, 1000, 300, 100, 60, 30])
+    vectors = 4 * np.eye(6, 8)[modes] + 0.5 * rng.standard_normal((len(modes), 8))
+    order = rng.permutation(len(modes))
+    return vectors[order].astype(np.float16), modes[order]
+
+
+def test_sampling_flattens_unbalanced_modes(pool: tuple[np.ndarray, np.ndarray]) -> None:
+    vectors, modes = pool
+    means, _ = kmeans.fit(vectors, num_clusters=80, num_iterations=15, seed=0)
+    clusters = _clusters(kmeans.assign(vectors, means)[0])
+    parents = hierarchy.fit(means, levels=(20, 6), **LEVELS)
+    assert [len(parent) for parent in parents] == [80, 20]
+    options = {"num_clusters": 80, "target": 180, "seed": 0, "sha256": _sha256}
+    drawn = hierarchy.balanced(clusters, parents, **options)
+    assert drawn.height == drawn["image_id"].n_unique() == 180
+    counts = np.bincount(modes[drawn["image_id"].to_numpy()], minlength=6)
+    plain = 180 * np.bincount(modes) / len(modes)
+    assert counts.min() >= 10 > 5 * plain.min()
+    assert counts.max() < 0.65 * plain.max()
+    again = hierarchy.balanced(
+        clusters.sample(fraction=1.0, shuffle=True, seed=1), parents, **options
+    )
+    assert again.equals(drawn)
+
+
+def test_nearest_members_by_hand() -> None:
+    points = np.array([[0.0], [3], [1], [10], [11]], np.float32)
+    means = np.array([[0.0], [10]], np.float32)
+    assert hierarchy.nearest_members(points, means, count=2).tolist() == [0, 2, 3, 4]
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.integers(0, 7), min_size=1, max_size=60), st.floats(0, 1))
+def test_exactly_the_target_and_nothing_twice(labels: list[int], share: float) -> None:
+    target = max(1, int(share * len(labels)))
+    parents = [np.array([0, 1, 1, 2, 2, 2, 0, 1]), np.array([0, 0, 1])]
+    drawn = hierarchy.balanced(
+        _clusters(np.array(labels)),
+        parents,
+        num_clusters=8,
+        target=target,
+        seed=1,
+        sha256=_sha256,
+    )
+    assert drawn.height == drawn["image_id"].n_unique() == target
+
+
+def test_mistakes() -> None:
+    points = np.random.default_rng(0).standard_normal((10, 4)).astype(np.float32)
+    with pytest.raises(InputError, match="1 to 9 clusters above a level of 10"):
+        hierarchy.fit(points, levels=(10,), **LEVELS)
+    clusters = _clusters(np.zeros(5, np.int64))
+    with pytest.raises(InputError, match="1 to 5"):
+        hierarchy.balanced(clusters, [], num_clusters=1, target=6, seed=0, sha256=_sha256)
