@@ -275,7 +275,7 @@ class Cluster:
     clusters: int = 100_000
     """Number of centroids."""
     iterations: int = 20
-    """Iterations over the sample; the first half sees a quarter of it when it is large."""
+    """Iterations over the sample."""
     levels: Literal[1, 2] = 1
     """2: sqrt(clusters) first, then each is split; far less work, a slightly worse objective."""
     sample: int = 25_600_000

@@ -46,19 +46,22 @@ def fit(
     Raises:
         InputError: a level with as many clusters as the one below, or more.
     """
+
+    def fitted(some: np.ndarray, count: int) -> np.ndarray:
+        return kmeans.fit(some, num_clusters=count, num_iterations=num_iterations, seed=seed)[0]
+
     parents, points = [], centroids
-    options = {"num_iterations": num_iterations, "seed": seed}
     for count in levels:
         if not 0 < count < len(points):
             where = "balance.levels"
             expected = f"1 to {len(points) - 1} clusters above a level of {len(points)}"
             raise InputError(where, expected=expected, found=str(count), fix="correct the levels")
-        means, _ = kmeans.fit(points, num_clusters=count, **options)
+        means = fitted(points, count)
         for _ in range(resampling_steps):
             chosen = nearest_members(points, means, count=points_per_cluster)
             if len(chosen) < count:
                 break
-            means, _ = kmeans.fit(points[chosen], num_clusters=count, **options)
+            means = fitted(points[chosen], count)
         parents.append(kmeans.assign(points, means)[0])
         points = means
     return parents

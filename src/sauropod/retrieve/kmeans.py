@@ -33,10 +33,6 @@ log = logging.getLogger(__name__)
 
 CHUNK = 4096
 SPLIT = 1.0 / 1024.0
-EARLY = 4
-"""The first half of the iterations sees a quarter of the vectors ..."""
-LEAST = 16
-"""... when that leaves so many per centroid."""
 
 
 def fit(
@@ -49,20 +45,18 @@ def fit(
 ) -> tuple[np.ndarray, list[float]]:
     """Cluster vectors by Lloyd's algorithm from a random choice of them.
 
-    Centroids still far from their place need few vectors to find the way, so that the early
-    iterations are cheap and the last ones exact. Under `joined` every rank is given the same
-    vectors, works on its share, and returns the same.
+    Under `joined` every rank is given the same vectors, works on its share, returns the same.
 
     Args:
         vectors: (n, d) float16 or float32, n >= `num_clusters`; the order is part of the input.
         num_clusters: K.
-        num_iterations: Iterations; all are run, the first half on fewer vectors if there are many.
+        num_iterations: Iterations; all are run.
         seed: Seed of the first centroids and of the repair of empty clusters.
         checkpoint: File rewritten after every iteration and resumed from when it is of this run.
 
     Returns:
         Centroids (K, d) float32, and after each iteration's assignment the sum of squared
-        distances to the centroids assigned to (early ones estimated).
+        distances to the centroids assigned to.
 
     Raises:
         InputError: more clusters than vectors, or a vector that is not finite.
@@ -73,14 +67,11 @@ def fit(
     if centroids is None:
         first = _generator(seed, 0).permutation(len(vectors))[:num_clusters]
         centroids = vectors[np.sort(first)].astype(np.float32)
-    few = vectors[::EARLY] if len(vectors) >= EARLY * LEAST * num_clusters else vectors
-    squares = {len(seen): _squares(seen) for seen in (few, vectors)}
+    squares = _squares(vectors)
     todo = range(len(objectives), num_iterations)
     for iteration in track(todo, total=len(todo), label="k-means", unit="iterations"):
-        seen = few if iteration < num_iterations // 2 else vectors
-        sums, sizes = _add_up(seen, centroids)
-        squared = squares[len(seen)] + _minus_squares(centroids, sums, sizes)
-        objectives.append(squared * len(vectors) / len(seen))
+        sums, sizes = _add_up(vectors, centroids)
+        objectives.append(squares + _minus_squares(centroids, sums, sizes))
         means = np.where(sizes[:, None] > 0, sums / np.maximum(sizes, 1)[:, None], centroids)
         repaired = _repair(means, sizes, _generator(seed, iteration + 1))
         centroids = repaired.astype(np.float32)

@@ -39,9 +39,7 @@ def test_one_iteration_by_hand() -> None:
 
 def test_objective_is_as_good_as_faiss(points: np.ndarray) -> None:
     ours, objectives = kmeans.fit(points, num_clusters=30, num_iterations=15, seed=0)
-    falls = np.diff(objectives) <= 1e-3
-    assert falls[: 15 // 2 - 1].all()
-    assert falls[15 // 2 :].all()  # between them more vectors are looked at
+    assert (np.diff(objectives) <= 1e-3).all()
     assert objectives[-1] == pytest.approx(_objective(points, ours), rel=1e-3)
     theirs = []
     for seed in range(5):
@@ -60,7 +58,7 @@ def test_assignment_is_brute_force(points: np.ndarray) -> None:
 
 
 def _same_start(points: np.ndarray) -> tuple[float, float]:
-    """Objectives of ours and of Faiss from the same centroids, all vectors in every iteration."""
+    """Objectives of ours and of Faiss from the same centroids."""
     start, _ = kmeans.fit(points, num_clusters=100, num_iterations=0, seed=4)
     model = faiss.Kmeans(16, 100, niter=12, seed=4, max_points_per_centroid=10**9)
     model.train(points.astype(np.float32), init_centroids=start)
@@ -70,8 +68,7 @@ def _same_start(points: np.ndarray) -> tuple[float, float]:
 
 def test_from_faiss_start_comes_faiss_end(points: np.ndarray) -> None:
     ours, theirs = _same_start(points)
-    assert len(points) < kmeans.EARLY * kmeans.LEAST * 100  # so no iteration is early
-    assert ours == pytest.approx(theirs, rel=1e-3)
+    assert ours == pytest.approx(theirs, rel=1e-6)
 
 
 def _lumps() -> np.ndarray:
