@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 BENCH = Path(__file__).parent / "bench"
-SCRIPTS = ["train_step"]
+SCRIPTS = ["train_step", "end_to_end", "distill", "losses"]
+TOY = {"depth": 1, "global-size": 28, "local-size": 14, "prototypes": 32, "batch-size": 2}
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
@@ -23,16 +24,27 @@ def test_help(
     assert "--repeats" in capsys.readouterr().out
 
 
-def test_a_training_step_is_measured_without_the_reference() -> None:
-    flags = "--arch vit_tiny --depth 1 --global-size 28 --local-size 14 --prototypes 32"
-    flags += " --batch-size 2 --device cpu --threads 1 --warmup 0 --repeats 2 --turn 2"
+def run(script: str, *flags: str) -> str:
     done = subprocess.run(
-        [sys.executable, BENCH / "train_step.py", *flags.split()],
+        [sys.executable, BENCH / f"{script}.py", "--device", "cpu", *flags],
         capture_output=True,
         text=True,
         timeout=100,
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert "| ours | " in done.stdout
-    assert "reference |" not in done.stdout.splitlines()[-1]
+    return done.stdout
+
+
+def test_a_training_step_is_measured_without_the_reference() -> None:
+    toy = [f"--{name}={value}" for name, value in TOY.items()]
+    turns = ["--threads=1", "--warmup=0", "--repeats=2", "--turn=2"]
+    printed = run("train_step", "--arch", "vit_tiny", *toy, *turns)
+    assert "| ours | " in printed
+    assert "| reference | " not in printed
+
+
+def test_training_from_tars_is_measured() -> None:
+    toy = [f"--case.{name}={value}" for name, value in TOY.items()]
+    printed = run("end_to_end", "--arch=vit_tiny", "--photos=3", "--repeats=1", *toy)
+    assert "| images_per_s | " in printed

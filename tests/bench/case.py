@@ -10,7 +10,7 @@ import torch
 
 from sauropod.models.vit import ARCHS
 from sauropod.train.batch import Batch
-from sauropod.train.config import Backbone, Heads, Objective, Optim
+from sauropod.train.config import Backbone, Crops, Heads, Objective, Optim
 from sauropod.train.masking import sample_masks
 
 CLIP_GRAD, LAYERWISE_DECAY, PATCH_EMBED_LR = 3.0, 0.9, 0.2
@@ -61,6 +61,15 @@ class Case:
             bottleneck_dim=384 if self.untied else 256,
             separate_ibot=self.untied,
             ibot_num_prototypes=self.prototypes,
+        )
+
+    def crops(self, engine: Literal["pillow", "cv2", "tensor"] = "pillow") -> Crops:
+        """Knobs of the crops."""
+        return Crops(
+            global_size=self.global_size,
+            local_size=self.local_size,
+            num_local=self.num_local,
+            engine=engine,
         )
 
     @property

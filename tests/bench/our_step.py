@@ -1,48 +1,73 @@
-"""A side of train_step.py: our training loop, `train.fit.fit`, on the batches of a case."""
+"""Our side of the training benchmarks: the loop of every stage, `train.fit.fit`, as it is."""
+
+from collections.abc import Callable
+from typing import Any, Literal, TypeVar
 
 import torch
+from torch import nn
 
 from case import Case
 from sauropod.models.head import build_heads
-from sauropod.models.vit import build_vit
+from sauropod.models.vit import VisionTransformer, build_vit
 from sauropod.train.config import Speed
 from sauropod.train.data import Loaded
-from sauropod.train.fit import Running, fit
+from sauropod.train.distillation import Distillation
+from sauropod.train.fit import Fitted, Running, fit
 from sauropod.train.recipe import schedules
 from sauropod.train.self_distillation import SelfDistillation
 from sauropod.train.student import make_student
-from turns import Metronome
+
+Trained = TypeVar("Trained", SelfDistillation, Distillation)
+
+
+def pretraining(case: Case, arch: str, *, speed: Speed, device: torch.device) -> SelfDistillation:
+    """Student and teacher of a case, ready to train."""
+    model = SelfDistillation(
+        networks(case, arch), objective=case.objective, max_bytes=speed.scores_mib << 20
+    )
+    return prepared(model, speed=speed, device=device)
+
+
+def networks(case: Case, arch: str) -> nn.ModuleDict:
+    """Backbone and heads with drawn weights."""
+    vit = build_vit(case.backbone(arch))
+    return make_student(vit, build_heads(case.heads, embed_dim=vit.embed_dim))
+
+
+def prepared(model: Trained, *, speed: Speed, device: torch.device) -> Trained:
+    """The model on its device, run as `speed` says."""
+    for module in (model, *model.networks):
+        module.to(device)
+    for network in model.networks:
+        if isinstance(network, VisionTransformer):
+            network.run_by(speed.attention, recompute=speed.recompute)
+            if speed.compile:
+                network.compile_blocks()
+    return model
 
 
 def train(
-    metronome: Metronome,
+    model: Trained,
     case: Case,
-    arch: str,
     *,
-    device: torch.device,
+    load: Callable[[int], Any],
     steps: int,
-    precision: str,
-    speed: Speed,
-) -> dict[str, float]:
-    """Train for `steps` steps; returns mean losses by name and the student's parameter count."""
-    vit = build_vit(case.backbone(arch), attention=speed.attention)
-    heads = build_heads(case.heads, embed_dim=vit.embed_dim)
-    model = SelfDistillation(
-        make_student(vit, heads), objective=case.objective, max_bytes=speed.scores_mib << 20
-    ).to(device)
-    for backbone in (model.student["backbone"], model.teacher["backbone"]):
-        backbone.recompute = speed.recompute
-        if speed.compile:
-            backbone.compile_blocks()
+    precision: Literal["fp32", "bf16", "fp16"],
+    device: torch.device,
+    **running: Any,  # noqa: ANN401 - further fields of Running
+) -> Fitted:
+    """Train for `steps` steps on batches from `load(step)`."""
     optim = case.optim(steps=steps, precision=precision)
-    fitted = fit(
+
+    def loaded(step: int) -> Loaded:
+        batch = load(step)
+        return batch if isinstance(batch, Loaded) else Loaded((batch,), num_images=case.batch_size)
+
+    return fit(
         model,
-        load=lambda step: Loaded((metronome(step),), num_images=case.batch_size),
+        load=loaded,
         optim=optim,
         schedules=schedules(optim, case.objective),
         seed=0,
-        running=Running(device=device, log_every=steps),
+        running=Running(device=device, **{"log_every": steps, **running}),
     )
-    (row,) = fitted.log.rows
-    losses = {name: value for name, value in row.items() if name.startswith("loss")}
-    return losses | {"num_parameters": sum(p.numel() for p in model.student.parameters())}

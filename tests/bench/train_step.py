@@ -26,6 +26,7 @@ from case import Case
 from reference_step import ReferenceStep
 from sauropod import cli
 from sauropod.io import commit
+from sauropod.models.flops import peak_flops, step_flops
 from sauropod.models.vit import ARCHS
 from sauropod.train.config import Speed
 from sauropod.train.fit import DTYPES
@@ -66,7 +67,10 @@ def main(
             [(side, run_side, (side, *shared)) for side in chosen], warmup=warmup, repeats=repeats
         )
         print(f"\n{name}, {describe(case)}; medians of n={repeats} turns of {turn} step(s)\n")
-        print(table(measured, images=case.batch_size, turn=turn), flush=True)
+        flops = step_flops(
+            [case.backbone(name)], case.heads, case.crops(), objective=case.objective
+        )
+        print(table(measured, case=case, turn=turn, flops=flops, device=device), flush=True)
 
 
 def run_side(
@@ -96,9 +100,12 @@ def run_side(
 
     metronome = Metronome(pipe, batch, device=device, turn=turn)
     if kind == "ours":
-        facts = our_step.train(
-            metronome, case, arch, device=device, steps=steps, precision=precision, speed=speed
+        model = our_step.pretraining(case, arch, speed=speed, device=device)
+        fitted = our_step.train(
+            model, case, load=metronome, steps=steps, precision=precision, device=device
         )
+        facts = {name: value for name, value in fitted.log.rows[-1].items() if "loss" in name}
+        facts["num_parameters"] = sum(p.numel() for p in model.student.parameters())
     else:
         assert reference is not None
         step_of = ReferenceStep(reference, case, arch, device=device, dtype=dtype)
@@ -122,13 +129,13 @@ def parse(side: str) -> tuple[str, str, Speed]:
     return kind, precision, dataclasses.replace(Speed(), **knobs)
 
 
-def table(measured: list[Side], *, images: int, turn: int) -> str:
-    """Markdown rows; ratios are reference / side, pair by pair."""
+def table(measured: list[Side], *, case: Case, turn: int, flops: float, device: str) -> str:
+    """Markdown rows; ratios are reference / side, pair by pair; `flops` are those of an image."""
     peer = next((side for side in measured if side.name.startswith("reference")), None)
     lines = [
-        "| side | s per step | images/s | times faster | CPU s | times less | peak MiB "
+        "| side | s per step | images/s | MFU | times faster | CPU s | times less | peak MiB "
         "| of it weights and moments | share of reference's peak | mean loss |",
-        f"|{'---|' * 10}",
+        f"|{'---|' * 11}",
     ]
     for side in measured:
         wall = [seconds / turn for seconds in side.seconds]
@@ -143,7 +150,8 @@ def table(measured: list[Side], *, images: int, turn: int) -> str:
         cells = [
             side.name,
             spread(wall, digits=3),
-            f"{images / statistics.median(wall):.1f}",
+            f"{case.batch_size / statistics.median(wall):.1f}",
+            mfu(flops * case.batch_size / statistics.median(wall), side.name, device=device),
             faster,
             f"{statistics.median(cpu):.3f}",
             less,
@@ -154,6 +162,12 @@ def table(measured: list[Side], *, images: int, turn: int) -> str:
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def mfu(flops: float, side: str, *, device: str) -> str:
+    """Share of the device's peak that `flops` per second are, where the peak is known."""
+    peak = peak_flops(machine(device), parse(side)[1])
+    return f"{flops / peak:.1%}" if peak else "-"
 
 
 def ratios(theirs: Sequence[float], ours: Sequence[float]) -> str:

@@ -35,6 +35,14 @@ def synchronise(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
+def _memory(device: torch.device, *, peak: bool = False) -> int:
+    """Bytes held on the device, or by this process where that is a CPU; now or at most so far."""
+    if device.type == "cuda":
+        cuda = torch.cuda
+        return cuda.max_memory_allocated(device) if peak else cuda.memory_allocated(device)
+    return resident_bytes(peak=peak)
+
+
 class Metronome(Generic[T]):
     """Hands out the data of each step; stops the clock between turns of several steps.
 
@@ -46,7 +54,7 @@ class Metronome(Generic[T]):
     ) -> None:
         """Make data with `make(step)`, untimed, for turns of `turn` steps."""
         self._pipe, self._make, self._device, self._turn = pipe, make, device, turn
-        self._baseline = resident_bytes()
+        self._baseline = _memory(device)
         self._start: tuple[float, float] | None = None
         self._ready: list[T] = []
 
@@ -71,11 +79,8 @@ class Metronome(Generic[T]):
     def finish(self, **facts: Any) -> None:  # noqa: ANN401 - whatever a side has to say
         """End the last turn; tell its time and the facts, peak memory among them."""
         self._pipe.send(self._elapsed())
-        if self._device.type == "cuda":
-            facts["peak_bytes"] = torch.cuda.max_memory_allocated(self._device)
-        else:
-            facts["peak_bytes"] = resident_bytes(peak=True) - self._baseline
-        self._pipe.send(facts | {"baseline_bytes": self._baseline})
+        facts["peak_bytes"] = _memory(self._device, peak=True) - self._baseline
+        self._pipe.send(facts)
 
 
 @dataclass
