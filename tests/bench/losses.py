@@ -82,8 +82,8 @@ def main(
             warmup=warmup,
             repeats=repeats,
         )
-        print("| side | ms | times faster | CPU ms | times less | adds MiB |")
-        print("|" + "---|" * 6)
+        print(f"\n{part}: {rows:,} rows, {prototypes:,} prototypes, {dtype}")
+        print(f"medians of n={repeats} turns of {turn} call(s)\n")
         print("| side | ms | times faster | CPU ms | times less | adds MiB |")
         print("|" + "---|" * 6)
         for side in measured:
