@@ -271,8 +271,22 @@ def test_warm_start_on_another_grid_with_heads_and_a_probe(
     assert len(facts["weights"]) == 2
 
 
-def test_distill_refuses_another_patch_size(trained: Trained, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"patch size 8.*set backbone\.patch_size to 4"):
+@pytest.mark.parametrize(
+    ("knobs", "said"),
+    [
+        (
+            Distill(backbone=dataclasses.replace(BACKBONE, patch_size=8)),
+            r"patch size 8.*set backbone\.patch_size to 4",
+        ),
+        (
+            Distill(students=("vit_small", "vit_base")),
+            r"--out: expected .* each of vit_small, vit_base",
+        ),
+    ],
+    ids=["another patch size", "fewer files than students"],
+)
+def test_distill_refuses(trained: Trained, tmp_path: Path, knobs: Distill, said: str) -> None:
+    with pytest.raises(InputError, match=said):
         distill.main(
             manifest=trained.manifest,
             teacher=trained.file("adapt", "backbone.safetensors"),
@@ -281,25 +295,10 @@ def test_distill_refuses_another_patch_size(trained: Trained, tmp_path: Path) ->
             heads=(tmp_path / "heads.safetensors",),
             log=tmp_path / "log.parquet",
             checkpoints=tmp_path / "checkpoints",
-            knobs=Distill(backbone=dataclasses.replace(BACKBONE, patch_size=8)),
+            knobs=knobs,
             speed=SPEED,
         )
     assert list(tmp_path.iterdir()) == []
-
-
-def test_distill_wants_a_file_for_every_student(trained: Trained, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"--out: expected .* each of vit_small, vit_base"):
-        distill.main(
-            manifest=trained.manifest,
-            teacher=trained.file("adapt", "backbone.safetensors"),
-            teacher_heads=trained.file("adapt", "heads.safetensors"),
-            out=(tmp_path / "backbone.safetensors",),
-            heads=(tmp_path / "heads.safetensors",),
-            log=tmp_path / "log.parquet",
-            checkpoints=tmp_path / "checkpoints",
-            knobs=Distill(students=("vit_small", "vit_base")),
-            speed=SPEED,
-        )
 
 
 def test_a_manifest_whose_tar_moved_ends_with_2_and_no_file(

@@ -233,7 +233,8 @@ class Speed:
     accumulate: int = 1
     """Parts that a rank's images are passed forward and backward in, one after the other."""
     scores_mib: int = 64
-    """Scores of prototypes computed at once, MiB; 0 computes all at once."""
+    """Scores of prototypes computed at once, MiB (four times that while targets are balanced); 0
+    computes all at once."""
     attention: Literal["sdpa", "xformers"] = "sdpa"
     """Attention over packed sequences."""
     compile: bool = False

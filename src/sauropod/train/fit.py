@@ -198,13 +198,12 @@ def fit(
                             sums[name] = sums.get(name, 0) + loss.detach() / len(parts)
 
             scaler.unscale_(optimizer)
-            norms = clip_gradients(model.learners, max_norm=optim.clip_grad)
+            clipped = clip_gradients(model.learners, max_norm=optim.clip_grad)
+            norms = {f"grad_norm/{name}": sharding.whole(norm) for name, norm in clipped.items()}
             loss = torch.stack(list(sums.values())).sum()
             bad = ~loss.isfinite()
             if not scaler.is_enabled():  # a scaler overflows now and then on purpose
-                bad |= (
-                    ~torch.stack([sharding.whole(norm) for norm in norms.values()]).sum().isfinite()
-                )
+                bad |= ~torch.stack(list(norms.values())).sum().isfinite()
             tally.add(sharding.any_rank(bad), replaced=loaded.replaced)
             _update(optimizer, scaler, skip=tally.bad)
             optimizer.zero_grad(set_to_none=True)
@@ -213,8 +212,7 @@ def fit(
             done = step + 1
             closing = done % running.log_every == 0 or done == optim.steps
             scalars = {f"loss/{name}": value for name, value in sums.items()} | {"loss": loss}
-            scalars |= {f"grad_norm/{name}": sharding.whole(norm) for name, norm in norms.items()}
-            scalars |= model.meters() if closing else {}
+            scalars |= norms | (model.meters() if closing else {})
             log.add(scalars, num_images=loaded.num_images * sharding.world_size(), waited=waited)
             if running.probe and running.probe_every and done % running.probe_every == 0:
                 probed |= running.probe()
