@@ -132,9 +132,9 @@ def run_side(
 def prepared(case: Case, arch: str, words: set[str]) -> VisionTransformer:
     """The backbone of a side."""
     assert words <= {"drop", "zeroed", "autograd", "recompute", "compile", "xformers", "bf16"}
-    vit = build_vit(case.backbone(arch), attention="xformers" if "xformers" in words else "sdpa")
+    vit = build_vit(case.backbone(arch))
+    vit.run_by("xformers" if "xformers" in words else "sdpa", recompute="recompute" in words)
     vit.drop_path = DROP if words & {"drop", "zeroed"} else 0.0
-    vit.recompute = "recompute" in words
     if "autograd" in words:
         layers.frugal_linear = by_autograd
     if "zeroed" in words:

@@ -220,7 +220,7 @@ class Block(nn.Module):
         num_heads: int,
         ffn: Literal["mlp", "swiglu"],
         layerscale: float,
-        backend: AttentionBackend,
+        backend: AttentionBackend = "sdpa",
     ) -> None:
         """Make the two residual branches; `layerscale` 0 means none."""
         super().__init__()

@@ -94,15 +94,13 @@ def _mistake(*, knob: str, expected: str, found: str) -> InputError:
     return InputError(knob, expected=expected, found=found, fix="correct the backbone's knobs")
 
 
-def build_vit(
-    knobs: Backbone, *, seed: int = 0, attention: AttentionBackend = "sdpa"
-) -> "VisionTransformer":
+def build_vit(knobs: Backbone, *, seed: int = 0) -> "VisionTransformer":
     """Make a backbone with freshly drawn weights, on the CPU, in fp32.
 
     The global random state is neither read nor advanced: equal knobs and seed give equal weights.
     """
     with torch.device("meta"):
-        vit = VisionTransformer(knobs, attention=attention)
+        vit = VisionTransformer(knobs)
     vit.to_empty(device="cpu")
     vit.init_weights(torch.Generator().manual_seed(seed))
     return vit
@@ -111,24 +109,21 @@ def build_vit(
 class VisionTransformer(nn.Module):
     """The backbone. Parameters are uninitialised until `init_weights` or `load_state_dict`.
 
-    How it runs may be changed at any time and changes no result: `recompute` = True keeps nothing
-    of a block for backward but its input, `compile_blocks()` compiles them.
+    How it runs may be changed at any time and changes no result: `run_by` chooses attention and
+    what blocks keep for backward, `compile_blocks` compiles them.
     """
 
-    def __init__(self, knobs: Backbone, *, attention: AttentionBackend = "sdpa") -> None:
+    def __init__(self, knobs: Backbone) -> None:
         """Lay the parameters out.
 
         Args:
             knobs: Architecture; `image_size` is the side in pixels that `pos_embed` covers.
-            attention: Backend of `packed_attention`; changes speed only.
 
         Raises:
-            InputError: knobs that do not fit each other, or a backend that is not installed.
+            InputError: knobs that do not fit each other.
         """
         super().__init__()
-        _check_installed(attention)
         dim, depth, num_heads = arch_of(knobs)
-        self.attention: AttentionBackend = attention
         self.embed_dim, self.patch_size = dim, knobs.patch_size
         self.num_registers = knobs.num_registers
         self.drop_path, self.drop_path_ramp = knobs.drop_path, knobs.drop_path_ramp
@@ -148,7 +143,6 @@ class VisionTransformer(nn.Module):
                 num_heads=num_heads,
                 ffn=knobs.ffn,
                 layerscale=knobs.layerscale,
-                backend=attention,
             )
             for _ in range(depth)
         )
@@ -182,7 +176,7 @@ class VisionTransformer(nn.Module):
             InputError: The backend is not installed.
         """
         _check_installed(attention)
-        self.attention, self.recompute = attention, recompute
+        self.recompute = recompute
         for block in self.blocks:
             assert isinstance(block, Block)
             block.attn.backend = attention

@@ -19,7 +19,6 @@ from torch import Tensor, nn
 from sauropod import io
 from sauropod.errors import InputError
 from sauropod.models.head import make_heads
-from sauropod.models.layers import AttentionBackend
 from sauropod.models.layouts import NamesOf, interpolation, names_of, to_ours
 from sauropod.models.vit import ARCHS, VisionTransformer, arch_of
 from sauropod.train.config import Backbone, Heads
@@ -43,7 +42,7 @@ def save_backbone(
 
 
 def load_backbone(
-    path: Path, *, expect: Backbone | None = None, attention: AttentionBackend = "sdpa"
+    path: Path, *, expect: Backbone | None = None
 ) -> tuple[VisionTransformer, Backbone]:
     """Read a backbone: ours, Meta's, Hugging Face's or timm's; its names tell which.
 
@@ -52,7 +51,6 @@ def load_backbone(
             checkpoint of its training, or a folder of Hugging Face (its model.safetensors).
         expect: Architecture the caller needs; drop_path and layerscale may differ and are taken
             from here. None takes what the file says.
-        attention: Attention backend, speed only.
 
     Returns:
         The backbone on the CPU in evaluation mode, in fp32, and its knobs. Positions are resized
@@ -78,7 +76,7 @@ def load_backbone(
         num_heads = _configured_heads(path, state) if names == "huggingface" else 0
         knobs = infer_backbone(path, state, names=names, num_heads=num_heads)
     with torch.device("meta"):
-        vit = VisionTransformer(knobs, attention=attention)
+        vit = VisionTransformer(knobs)
     _assign(path, vit, state)
     return vit.eval(), knobs
 
@@ -177,7 +175,7 @@ def resize_pos_embed(
     side = image_size // knobs.patch_size
     state = {**vit.state_dict(), "pos_embed": vit.position_table(side, side).clone()}
     with torch.device("meta"):
-        result = VisionTransformer(resized, attention=vit.attention)
+        result = VisionTransformer(resized)
     result.load_state_dict(state, assign=True)
     return result.requires_grad_(requires_grad=True), resized
 

@@ -212,7 +212,8 @@ def fit(
             done = step + 1
             closing = done % running.log_every == 0 or done == optim.steps
             scalars = {f"loss/{name}": value for name, value in sums.items()} | {"loss": loss}
-            scalars |= norms | (model.meters() if closing else {})
+            scalars |= norms
+            scalars |= model.meters() if closing else {}
             log.add(scalars, num_images=loaded.num_images * sharding.world_size(), waited=waited)
             if running.probe and running.probe_every and done % running.probe_every == 0:
                 probed |= running.probe()
