@@ -1,0 +1,25 @@
+"""Knobs of the pictures that show what a backbone sees; imports nothing heavy."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Visualise:
+    """Paint what a backbone sees of a few pictures: components, matches, attention."""
+
+    version: int = 1
+    """Raise when the code changes results."""
+    seed: int = 0
+    """Seed of an untrained backbone."""
+    size: int = 448
+    """Longer side of the pictures, pixels."""
+    pictures: int = 4
+    """Pictures shown, evenly spaced among those given."""
+    foreground: float = 0.0
+    """Where foreground begins on the first component, standard deviations from the mean."""
+    matches: int = 24
+    """Matches drawn per pair at most."""
+    radius: float = 2.0
+    """Matches nearer than this to a better one are not drawn, patches."""
+    mass: float = 1.0
+    """Share of a head's attention that is shown; 0.6 leaves its strongest places."""
