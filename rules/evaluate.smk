@@ -1,36 +1,60 @@
 # Measure every model on every benchmark, and tell the whole story in one HTML file.
 
 
-METRICS = expand(
-    "results/evaluate/{model}.{benchmark}.parquet",
-    model=PLAN.models,
-    benchmark=PLAN.benchmarks,
-)
+METRICS = PLAN.evaluation.metrics
 
 
-rule evaluate:
+rule extract:
     input:
-        backbone=by(PLAN.backbone_of, "model"),
+        backbone=by(PLAN.evaluation.backbone_of, "model"),
         world=PLAN.world,
     output:
-        "results/evaluate/{model}.{benchmark}.parquet",
+        "results/extract/{model}.{benchmark}.safetensors",
     log:
-        "logs/evaluate/{model}.{benchmark}.log",
+        "logs/extract/{model}.{benchmark}.log",
     benchmark:
-        "benchmarks/evaluate/{model}.{benchmark}.tsv"
+        "benchmarks/extract/{model}.{benchmark}.tsv"
     conda:
         "../envs/gpu.yaml"
     resources:
         gpu=1,
         mem_mb=32_000,
         runtime=480,
+        speed=SPEED.get("extract", ""),
+        src=SRC,
+    params:
+        what=by(PLAN.evaluation.extract_flags, "model", "benchmark"),
+        knobs=by(PLAN.evaluation.extract_knobs, "benchmark"),
+    shell:
+        "python {resources.src}/extract.py {params.what} --out {output} {params.knobs} {resources.speed} 2> {log}"
+
+
+rule evaluate:
+    input:
+        "results/extract/{model}.{benchmark}.safetensors",
+    output:
+        metrics="results/evaluate/{model}.{benchmark}.parquet",
+        head="results/evaluate/{model}.{benchmark}.head.safetensors",
+    log:
+        "logs/evaluate/{model}.{benchmark}.log",
+    benchmark:
+        "benchmarks/evaluate/{model}.{benchmark}.tsv"
+    wildcard_constraints:
+        benchmark=PLAN.pattern(PLAN.evaluation.of_kind("classification")),
+    conda:
+        "../envs/gpu.yaml"
+    resources:
+        gpu=1,
+        mem_mb=64_000,
+        runtime=480,
         speed=SPEED.get("evaluate", ""),
         src=SRC,
     params:
-        what=by(PLAN.evaluate_flags, "model", "benchmark"),
-        knobs=by(PLAN.evaluate_knobs, "benchmark"),
+        what=by(PLAN.evaluation.flags, "model", "benchmark"),
+        knobs=by(PLAN.evaluation.knobs, "benchmark"),
     shell:
-        "python {resources.src}/evaluate.py {params.what} --out {output} {params.knobs} {resources.speed} 2> {log}"
+        "python {resources.src}/evaluate.py {params.what} --features {input} --head {output.head}"
+        " --out {output.metrics} {params.knobs} {resources.speed} 2> {log}"
 
 
 rule truth:

@@ -34,8 +34,8 @@ wildcard_constraints:
     source=r"\w+",
     run=PLAN.pattern(PLAN.runs),
     dataset=PLAN.pattern(PLAN.retrieved),
-    model=PLAN.pattern(PLAN.models),
-    benchmark=PLAN.pattern(PLAN.benchmarks),
+    model=PLAN.pattern(PLAN.evaluation.models),
+    benchmark=PLAN.pattern(PLAN.evaluation.benchmarks),
 
 
 onstart:

@@ -1,9 +1,9 @@
-"""Every knob of the data stages and of evaluation: one frozen dataclass per stage.
+"""Every knob of the data stages: one frozen dataclass per stage.
 
 A knob changes results; what changes only speed (workers, devices, batch sizes of inference) is a
 flag of the script and lives in the `speed` block. The training stages' knobs are in
-`train/config.py`, the demo's in `demo/config.py`. They import nothing heavy, because the Snakefile
-imports them.
+`train/config.py`, those of evaluation in `evaluate/config.py`, the demo's in `demo/config.py`. They
+import nothing heavy, because the Snakefile imports them.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from typing import Literal
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """A set of images: part of the pool, a curated dataset, or a benchmark."""
+    """A set of images: part of the pool, or a curated dataset."""
 
     name: str
     """Letters, digits and underscores; unique over the whole configuration."""
@@ -24,14 +24,6 @@ class Source:
     """Shards to make of it; 10 to 30 minutes of work each is a good size."""
     link_parts: int = 1
     """Jobs that extract links (kinds warc, wat and urls)."""
-    test: str = "val"
-    """Benchmarks: folder of the test images, a reference for decontamination."""
-    train: str = "train"
-    """Benchmarks: folder of the training images."""
-    resize: int = 0
-    """Benchmarks: short side after the resize, pixels; 0 takes evaluate's."""
-    crop: int = 0
-    """Benchmarks: side of the centre crop, pixels; 0 takes evaluate's."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -336,43 +328,3 @@ class Manifest:
     """Rows `dataset:as_is`, `dataset:sample:N` (N images per query) or `dataset:cluster`."""
     multiplicity: Literal["keep", "once"] = "keep"
     """An image retrieved twice is two rows, as the paper counts, or one."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Evaluate:
-    """Measure a backbone on a benchmark."""
-
-    version: int = 1
-    """Raise when the code changes results."""
-    seed: int = 0
-    """Seed of the linear probe's order and initialisation."""
-    resize: int = 256
-    """Short side after the resize, pixels."""
-    crop: int = 224
-    """Side of the centre crop, pixels."""
-    neighbours: tuple[int, ...] = (10, 20, 100, 200)
-    """k of the k-NN classifiers."""
-    temperature: float = 0.07
-    """Temperature of the k-NN votes."""
-    learning_rates: tuple[float, ...] = (
-        1e-5,
-        2e-5,
-        5e-5,
-        1e-4,
-        2e-4,
-        5e-4,
-        1e-3,
-        2e-3,
-        5e-3,
-        1e-2,
-        2e-2,
-        5e-2,
-        1e-1,
-    )
-    """Learning rates of the linear probe, at batch size 256."""
-    num_blocks: tuple[int, ...] = (1, 4)
-    """Last blocks whose CLS tokens the linear probe concatenates."""
-    steps: int = 12_500
-    """Steps of the linear probe."""
-    batch_size: int = 1024
-    """Images per step of the linear probe."""

@@ -4,7 +4,6 @@ The Snakefile makes one `Dag` from the configuration and asks it; nothing here t
 `check_sources`.
 """
 
-import dataclasses
 import re
 import shlex
 from collections.abc import Callable, Iterable, Mapping
@@ -13,6 +12,7 @@ from typing import TypeVar
 
 from sauropod.config import Source
 from sauropod.errors import InputError
+from sauropod.evaluate.plan import Evaluation, is_plain
 from sauropod.load_config import Config, words
 from sauropod.series import fold
 from sauropod.shards import LINKED, Collection, ingest_flags, shards, sources
@@ -22,8 +22,6 @@ T = TypeVar("T")
 WORLD = "world"
 TRUTH = f"{WORLD}/truth.parquet"
 MAIN, EMBEDDER = "main", "embedder"  # runs of pretrain
-COLOUR, RANDOM = "colour", "random"  # floors: a crude colour feature, an untrained backbone
-FLOORS = (COLOUR, RANDOM)
 PRETRAINED, ADAPTED, DISTILLED = "pretrained", "adapted", "distilled"  # models of the main run
 
 
@@ -65,7 +63,6 @@ class Dag:
         self.pool = self._in("pool")
         self.curated = self._in("curated")
         self.references = self._in("benchmark_test") + self._in("benchmark_train")
-        self.benchmarks = [source.name for source in config.benchmarks]
         self.knobs = {stage: shlex.join(words(value)) for stage, value in config.knobs.items()}
         self.speed = {stage: self._speed(flags) for stage, flags in config.speed.items()}
         self.world = [TRUTH] if config.demo else []
@@ -77,12 +74,13 @@ class Dag:
             s.name: _spelt(self._parts(s, ".parquet")) for s in config.pool if s.kind in LINKED
         }
         grown = config.knobs["screen"].blur_grow
+        self.evaluation = Evaluation(config, backbones=self.measured, main=PRETRAINED)
         self.truth_flags = f"--truth {TRUTH} --blur-grow {grown}" if config.demo else ""
 
     def _speed(self, flags: Mapping[str, object]) -> str:
         """Flags that change only speed; a stage that probes is told the labelled folders."""
         found = [f"--{key}={value}".replace("_", "-") for key, value in flags.items()]
-        labelled = [s.path for s in self.config.benchmarks if (s.train, s.test) == ("train", "val")]
+        labelled = [one.path for one in self.config.benchmarks if is_plain(one)]
         if flags.get("probe_every") and labelled:
             found += ["--probe", *labelled]
         return shlex.join(found)
@@ -175,9 +173,11 @@ class Dag:
         """
         collections: tuple[Collection, ...] = ("pool", "curated", "benchmark_test")
         paths = [s.path for collection in collections for s in sources(self.config, collection)]
-        paths += [self.nsfw, self.faces, self.embedder, self.sscd]
+        paths += [one.path for one in self.config.benchmarks if one.layout != "image_folder"]
+        paths += [self.nsfw, self.faces, self.embedder, self.sscd, *self.config.models.values()]
         ours = ("results/", f"{WORLD}/")
-        missing = [p for p in paths if not p.startswith(ours) and not Path(p).exists()]
+        asked = [path for path in dict.fromkeys(paths) if not path.startswith(ours)]
+        missing = [path for path in asked if not Path(path).exists()]
         if missing:
             fix = "put them there, or correct their paths in the configuration"
             found = f"nothing at {', '.join(missing)}"
@@ -266,27 +266,12 @@ class Dag:
     # --- evaluate -------------------------------------------------------------------------------
 
     @property
-    def models(self) -> list[str]:
-        """Models to measure: the floors, every pretrained, the adapted and the distilled ones."""
-        return [*FLOORS, PRETRAINED, *self.config.runs, ADAPTED, *self.distilled]
-
-    def backbone_of(self, model: str) -> list[str]:
-        """Backbone file of a model to measure; the colour floor has none."""
-        if model == COLOUR:
-            return []
-        if model in self.distilled:
-            return [self.distilled[model]]
-        run = model if model in self.config.runs else MAIN
-        return [backbone_file("adapt" if model == ADAPTED else "pretrain", run)]
-
-    def evaluate_flags(self, model: str, benchmark: str) -> str:
-        """Flags of `evaluate.py` that say what is measured on what."""
-        source = self._benchmark(benchmark)
-        flags = ["--model", model, "--benchmark", benchmark, "--dataset", source.path]
-        flags += ["--train", source.train, "--test", source.test]
-        if backbone := self.backbone_of(model):
-            flags += ["--random-like" if model == RANDOM else "--backbone", *backbone]
-        return shlex.join(flags)
+    def measured(self) -> dict[str, str]:
+        """Backbones to measure, by the model: those this run trains, and those that are named."""
+        runs = {PRETRAINED: MAIN, **{run: run for run in self.config.runs}}
+        pretrained = {model: backbone_file("pretrain", run) for model, run in runs.items()}
+        adapted = {ADAPTED: backbone_file("adapt", MAIN)}
+        return {**pretrained, **adapted, **self.distilled, **self.config.models}
 
     @property
     def weights(self) -> list[str]:
@@ -325,12 +310,3 @@ class Dag:
         jobs = [f"{job}/{job}" if job == "train_sscd" else job for job in self._trainings]
         jobs += [f"{stage}/{s}" for stage in ("ingest", "screen", "describe") for s in self.pool]
         return [f"benchmarks/{job}.tsv" for job in jobs]
-
-    def evaluate_knobs(self, benchmark: str) -> str:
-        """Knobs of `evaluate.py` for a benchmark, with its own resolution when it names one."""
-        source, knobs = self._benchmark(benchmark), self.config.knobs["evaluate"]
-        sizes = {"resize": source.resize or knobs.resize, "crop": source.crop or knobs.crop}
-        return shlex.join(words(dataclasses.replace(knobs, **sizes)))
-
-    def _benchmark(self, name: str) -> Source:
-        return next(source for source in self.config.benchmarks if source.name == name)

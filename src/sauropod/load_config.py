@@ -20,6 +20,7 @@ import yaml
 from sauropod import config
 from sauropod.demo import config as demo
 from sauropod.errors import InputError
+from sauropod.evaluate import config as evaluate
 from sauropod.train import config as train
 
 T = TypeVar("T")
@@ -45,10 +46,15 @@ STAGES: dict[str, type] = {
     "pretrain": train.Pretrain,
     "adapt": train.Adapt,
     "distill": train.Distill,
-    "evaluate": config.Evaluate,
+    "extract": evaluate.Extract,
+    "evaluate": evaluate.Evaluate,
+    "evaluate_robustness": evaluate.Robustness,
+    "evaluate_segmentation": evaluate.Segmentation,
+    "evaluate_depth": evaluate.Depth,
+    "evaluate_instance": evaluate.Instance,
 }
 TRAINING = ("train_sscd", "pretrain", "adapt", "distill")  # stages whose speed is a train.Speed
-BLOCKS = (*STAGES, "pool", "curated", "benchmarks", "runs", "claims", "speed")
+BLOCKS = (*STAGES, "pool", "curated", "benchmarks", "runs", "models", "claims", "speed")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,10 +63,11 @@ class Config:
 
     pool: tuple[config.Source, ...]
     curated: tuple[config.Source, ...]
-    benchmarks: tuple[config.Source, ...]
+    benchmarks: tuple[evaluate.Benchmark, ...]
     knobs: dict[str, Any]
     runs: dict[str, train.Pretrain] = field(default_factory=dict)
     data_of_run: dict[str, str] = field(default_factory=dict)
+    models: dict[str, str] = field(default_factory=dict)
     speed: dict[str, dict[str, Any]] = field(default_factory=dict)
     claims: tuple[str, ...] = ()
     demo: bool = False
@@ -212,24 +219,48 @@ def stage_knobs(stage: str, files: Iterable[Path]) -> tuple[Any, train.Speed]:
     return knobs, speed
 
 
-def _sources(raw: Mapping[str, Any], where: str) -> dict[str, tuple[config.Source, ...]]:
-    sources: dict[str, tuple[config.Source, ...]] = {}
-    seen: set[str] = set()
-    for key in ("pool", "curated", "benchmarks"):
-        built = []
-        for number, block in enumerate(raw.get(key) or []):
-            at = f"{where}: {key}[{number}]"
-            source = build(config.Source, block, at)
-            if not re.fullmatch(r"\w+", source.name) or source.name in seen:
-                expected = "a name of letters, digits and underscores, used once"
-                raise _mistake(at, expected=expected, found=repr(source.name), fix="rename it")
-            seen.add(source.name)
-            built.append(source)
-        sources[key] = tuple(built)
-    if not sources["pool"]:
-        fix = "name at least one source under `pool`"
-        raise _mistake(where, expected="a pool", found="none", fix=fix)
-    return sources
+def _named(
+    kind: type[T], key: str, raw: Mapping[str, Any], where: str, seen: set[str]
+) -> tuple[T, ...]:
+    """Build a list of blocks whose names are words, each used once."""
+    built = []
+    for number, block in enumerate(raw.get(key) or []):
+        at = f"{where}: {key}[{number}]"
+        one: Any = build(kind, block, at)
+        _check_name(one.name, seen, at)
+        built.append(one)
+    return tuple(built)
+
+
+def _check_name(name: str, seen: set[str], where: str) -> None:
+    if not re.fullmatch(r"\w+", name) or name in seen:
+        expected = "a name of letters, digits and underscores, used once"
+        raise _mistake(where, expected=expected, found=repr(name), fix="rename it")
+    seen.add(name)
+
+
+def _check_benchmarks(benchmarks: tuple[evaluate.Benchmark, ...], where: str) -> None:
+    heads = [one.name for one in benchmarks if one.kind == "classification"]
+    for number, one in enumerate(benchmarks):
+        at = f"{where}: benchmarks[{number}]"
+        checks = [(f"{at}.layout", one.layout, list(evaluate.LAYOUTS[one.kind]))]
+        if one.kind == "robustness":
+            checks.append((f"{at}.classes_of", one.classes_of, heads))
+        for knob, value, known in checks:
+            if value not in known:
+                raise _unknown(knob, value, known)
+
+
+def _models(raw: Mapping[str, Any], where: str) -> dict[str, str]:
+    """Backbones to measure beside ours: name -> weights file or folder."""
+    block, seen, at = raw.get("models") or {}, set(), f"{where}: models"
+    if not isinstance(block, Mapping):
+        fix = "write them as `name: path`"
+        raise _mistake(at, expected="names and files", found=repr(block), fix=fix)
+    for name, path in block.items():
+        _check_name(str(name), seen, at)
+        _scalar(str, path, f"{at}.{name}")
+    return dict(block)
 
 
 def _check_students(students: tuple[str, ...], where: str) -> None:
@@ -270,8 +301,18 @@ def load(raw: Mapping[str, Any], where: str) -> Config:
     _check_students(knobs["distill"].students, f"{where}: distill.students")
     speed = dict(raw.get("speed") or {})
     _check_speed(speed, f"{where}: speed")
+    seen: set[str] = set()
+    pool, curated = (_named(config.Source, key, raw, where, seen) for key in ("pool", "curated"))
+    benchmarks = _named(evaluate.Benchmark, "benchmarks", raw, where, seen)
+    _check_benchmarks(benchmarks, where)
+    if not pool:
+        fix = "name at least one source under `pool`"
+        raise _mistake(where, expected="a pool", found="none", fix=fix)
     return Config(
-        **_sources(raw, where),
+        pool=pool,
+        curated=curated,
+        benchmarks=benchmarks,
+        models=_models(raw, where),
         knobs=knobs,
         runs=runs,
         data_of_run=data_of_run,

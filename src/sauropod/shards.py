@@ -5,10 +5,11 @@ collection (4 bits) | position of the source in its list (12 bits) | part (16 bi
 sources or parts therefore never renumbers what exists.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 from sauropod.config import Source
+from sauropod.evaluate.config import WITHOUT_FILES, Benchmark
 from sauropod.load_config import Config
 
 Collection = Literal["pool", "curated", "benchmark_test", "benchmark_train"]
@@ -28,21 +29,32 @@ class Shard:
     part: int
 
 
-def _split(source: Source, split: Literal["test", "train"]) -> Source:
-    folder = getattr(source, split)
-    shards = source.shards if split == "train" else 1
-    path = f"{source.path}/{folder}"
-    return replace(source, name=f"{source.name}_{split}", path=path, shards=shards)
+def folder_of(benchmark: Benchmark, split: Literal["test", "train"]) -> str | None:
+    """Folder of a split's images below the benchmark's; None where nothing tells it apart."""
+    if benchmark.layout == "image_folder":
+        return getattr(benchmark, split) or {"test": "val", "train": "train"}[split]
+    return getattr(benchmark, split) or ("." if split == "test" else None)
+
+
+def _split(benchmark: Benchmark, split: Literal["test", "train"]) -> Source | None:
+    folder = folder_of(benchmark, split)
+    if folder is None or benchmark.layout in WITHOUT_FILES:
+        return None
+    kind = "tars" if benchmark.layout == "tars" else "folder"
+    shards = benchmark.shards if split == "train" else 1
+    path = benchmark.path if folder == "." else f"{benchmark.path}/{folder}"
+    return Source(name=f"{benchmark.name}_{split}", kind=kind, path=path, shards=shards)
 
 
 def sources(config: Config, collection: Collection) -> list[Source]:
-    """List the image sources of a collection; a benchmark is one per split."""
+    """List the image sources of a collection; a benchmark is one per split that lies apart."""
     if collection == "pool":
         return list(config.pool)
     if collection == "curated":
         return list(config.curated)
     split: Literal["test", "train"] = "test" if collection == "benchmark_test" else "train"
-    return [_split(source, split) for source in config.benchmarks]
+    found = (_split(benchmark, split) for benchmark in config.benchmarks)
+    return [source for source in found if source]
 
 
 def shards(config: Config) -> dict[str, Shard]:

@@ -69,27 +69,29 @@ def test_given_weights_replace_the_bootstrap_runs() -> None:
 
 
 def test_models_and_their_weights() -> None:
-    assert dag().backbone_of("adapted") == ["results/adapt/main/backbone.safetensors"]
-    assert dag().backbone_of("uncurated") == ["results/pretrain/uncurated/backbone.safetensors"]
-    assert dag().backbone_of("colour") == []
+    assert dag().evaluation.backbone_of("adapted") == ["results/adapt/main/backbone.safetensors"]
+    assert dag().evaluation.backbone_of("uncurated") == [
+        "results/pretrain/uncurated/backbone.safetensors"
+    ]
+    assert dag().evaluation.backbone_of("colour") == []
     main = "results/pretrain/main/backbone.safetensors"
-    assert dag().evaluate_flags("random", "bench").endswith(f"--random-like {main}")
-    assert dag().evaluate_flags("pretrained", "bench").endswith(f"--backbone {main}")
+    assert dag().evaluation.extract_flags("random", "bench").endswith(f"--random-like {main}")
+    assert dag().evaluation.extract_flags("pretrained", "bench").endswith(f"--backbone {main}")
 
 
 def test_one_student_lies_in_the_main_folder() -> None:
     assert dag().students == ["main"]
     assert dag().distilled == {"distilled": "results/distill/main/backbone.safetensors"}
-    assert dag().models[-1] == "distilled"
-    assert dag().backbone_of("distilled") == [dag().weights[-1]]
+    assert dag().evaluation.models[-1] == "distilled"
+    assert dag().evaluation.backbone_of("distilled") == [dag().weights[-1]]
 
 
 def test_several_students_are_one_job_and_as_many_models() -> None:
     plan = dag(distill={"students": ["vit_small", "vit_base"]})
     assert plan.students == ["vit_small", "vit_base"]
     small = "results/distill/vit_small/backbone.safetensors"
-    assert plan.models[-2:] == ["distilled_vit_small", "distilled_vit_base"]
-    assert plan.backbone_of("distilled_vit_small") == [small]
+    assert plan.evaluation.models[-2:] == ["distilled_vit_small", "distilled_vit_base"]
+    assert plan.evaluation.backbone_of("distilled_vit_small") == [small]
     assert small in plan.weights
     assert plan.training_logs[-1] == "results/distill/main/log.parquet"
     assert plan.training_logs == dag().training_logs
@@ -109,8 +111,8 @@ def test_logs_and_timings_of_trainings() -> None:
 
 
 def test_a_benchmark_may_name_its_resolution() -> None:
-    assert "--crop 96" in dag().evaluate_knobs("bench")
-    assert "--resize 256" in dag().evaluate_knobs("bench")
+    assert "--crop 96" in dag().evaluation.extract_knobs("bench")
+    assert "--resize 256" in dag().evaluation.extract_knobs("bench")
 
 
 def test_pattern_matches_exactly_the_names() -> None:

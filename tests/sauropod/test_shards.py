@@ -47,3 +47,15 @@ def test_flags_say_where_the_images_are() -> None:
     listed = shards(config())
     assert ingest_flags(listed["bench_test-00000"])[-2:] == ["--folder", "b/val"]
     assert "--folder" not in ingest_flags(listed["crawl-00001"])
+
+
+def test_layouts_without_files_or_splits_of_their_own_are_references_once_or_never() -> None:
+    names = {"ade": ("segmentation", "ade20k"), "small": ("classification", "cifar10")}
+    benchmarks = [
+        {"name": name, "path": name, "kind": kind, "layout": layout}
+        for name, (kind, layout) in names.items()
+    ]
+    listed = shards(config(benchmarks=benchmarks))
+    found = [name for name, shard in listed.items() if shard.collection.startswith("benchmark")]
+    assert found == ["ade_test-00000"]
+    assert ingest_flags(listed["ade_test-00000"])[-2:] == ["--folder", "ade"]

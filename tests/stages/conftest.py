@@ -17,8 +17,12 @@ from types import ModuleType
 import numpy as np
 import polars as pl
 import pytest
+from PIL import Image
 
 from sauropod import cli, config, schema
+from sauropod.models.vit import build_vit
+from sauropod.models.weights import save_backbone
+from sauropod.train.config import Backbone
 
 WIDTH = 72
 COPIES, TWINS, OVERLAPS, UNIQUE = 20, 10, 6, 150
@@ -287,3 +291,28 @@ def make_run(world: World, tmp_path_factory: pytest.TempPathFactory) -> Callable
 def curation(make_run: Callable[[int], Run]) -> Run:
     """The whole chain, run once on three shards."""
     return make_run(3).all()
+
+
+@pytest.fixture
+def labelled(tmp_path: Path) -> Path:
+    """Three classes told apart by colour, 4 training and 3 validation images each."""
+    random = np.random.Generator(np.random.Philox(key=1))
+    for split, count in (("train", 4), ("val", 3)):
+        for name, colour in (("a", (200, 40, 40)), ("b", (40, 200, 40)), ("c", (40, 40, 200))):
+            (tmp_path / "data" / split / name).mkdir(parents=True)
+            for i in range(count):
+                pixels = np.clip(random.normal(colour, 20, (40, 36, 3)), 0, 255).astype(np.uint8)
+                Image.fromarray(pixels).save(tmp_path / "data" / split / name / f"{i}.png")
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def tiny_backbone(tmp_path: Path) -> Path:
+    """Weights of two blocks of width 16, patches of 8 pixels."""
+    arch = Backbone(
+        arch="vit_tiny", patch_size=8, image_size=32, ffn="mlp", embed_dim=16, depth=2, num_heads=2
+    )
+    path = tmp_path / "backbone.safetensors"
+    made_by = {"stage": "pretrain", "commit": "x", "knobs": "{}", "inputs": "[]"}
+    save_backbone(path, build_vit(arch, seed=3), knobs=arch, stamp=made_by)
+    return path

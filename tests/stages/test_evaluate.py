@@ -1,72 +1,53 @@
-"""src/evaluate.py: a tiny backbone, a random one and the floors; its command line."""
+"""src/evaluate.py: from features to METRICS and a head; its command line."""
 
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
 import evaluate
-from sauropod import cli, io, schema
-from sauropod.config import Evaluate
-from sauropod.models.vit import build_vit
-from sauropod.models.weights import save_backbone
-from sauropod.train.config import Backbone
+import extract
+from sauropod import cli, schema
+from sauropod.evaluate.config import Evaluate, Extract
+from sauropod.evaluate.head_file import load_head
 
-KNOBS = Evaluate(
-    resize=32, crop=32, neighbours=(3, 10), learning_rates=(0.1, 1.0), num_blocks=(1, 2), steps=20
-)
-ARCH = Backbone(
-    arch="vit_tiny", patch_size=8, image_size=32, ffn="mlp", embed_dim=16, depth=2, num_heads=2
-)
+EXTRACT = Extract(resize=32, crop=32, blocks=2)
+KNOBS = Evaluate(neighbours=(3, 10), learning_rates=(0.1, 1.0), num_blocks=(1, 2), steps=20)
 
 
-@pytest.fixture
-def dataset(tmp_path: Path) -> Path:
-    """Three classes told apart by colour, 4 training and 3 validation images each."""
-    random = np.random.Generator(np.random.Philox(key=1))
-    for split, count in (("train", 4), ("val", 3)):
-        for name, colour in (("a", (200, 40, 40)), ("b", (40, 200, 40)), ("c", (40, 40, 200))):
-            (tmp_path / "data" / split / name).mkdir(parents=True)
-            for i in range(count):
-                pixels = np.clip(random.normal(colour, 20, (40, 36, 3)), 0, 255).astype(np.uint8)
-                Image.fromarray(pixels).save(tmp_path / "data" / split / name / f"{i}.png")
-    return tmp_path / "data"
-
-
-@pytest.fixture
-def weights(tmp_path: Path) -> Path:
-    path = tmp_path / "backbone.safetensors"
-    made_by = io.stamp("pretrain", knobs={}, inputs=[])
-    save_backbone(path, build_vit(ARCH, seed=3), knobs=ARCH, stamp=made_by)
-    return path
-
-
-def test_floors(tmp_path: Path, dataset: Path) -> None:
-    out = tmp_path / "metrics.parquet"
-    evaluate.main(model="colour", benchmark="toy", dataset=dataset, out=out, knobs=KNOBS)
+def _evaluate(folder: Path, dataset: Path, model: str, **subject: Path) -> dict[tuple, float]:
+    features, out = folder / f"{model}.safetensors", folder / f"{model}.parquet"
+    extract.main(dataset=dataset, out=features, knobs=EXTRACT, **subject)
+    evaluate.main(
+        model=model,
+        benchmark="toy",
+        dataset=dataset,
+        features=features,
+        head=folder / f"{model}.head.safetensors",
+        out=out,
+        knobs=KNOBS,
+        chance_too=not subject,
+    )
     rows = schema.read(out, schema.METRICS)
-    values = dict(zip(zip(rows["model"], rows["metric"], strict=True), rows["value"], strict=True))
+    assert set(rows["benchmark"]) == {"toy"}
+    return dict(zip(rows.select("model", "metric").rows(), rows["value"], strict=True))
+
+
+def test_floors(tmp_path: Path, labelled: Path) -> None:
+    values = _evaluate(tmp_path, labelled, "colour")
     assert values["colour", "knn3_top1"] == 1.0
     assert values["chance", "knn10_top1"] == pytest.approx(1 / 3)
-    assert set(rows["benchmark"]) == {"toy"}
 
 
-def test_backbone_and_random_like(tmp_path: Path, dataset: Path, weights: Path) -> None:
-    values = {}
-    for name, flags in (
-        ("trained", {"backbone": weights}),
-        ("again", {"backbone": weights}),
-        ("random", {"random_like": weights}),
-    ):
-        out = tmp_path / f"{name}.parquet"
-        evaluate.main(model=name, benchmark="toy", dataset=dataset, out=out, knobs=KNOBS, **flags)
-        rows = schema.read(out, schema.METRICS)
-        assert set(rows["model"]) == {name}
-        values[name] = rows["value"].to_list()
-    assert values["trained"] == values["again"]
-    assert len(values["random"]) == len(values["trained"])
+def test_a_backbone_repeats_exactly_and_leaves_its_head(
+    tmp_path: Path, labelled: Path, tiny_backbone: Path
+) -> None:
+    first = _evaluate(tmp_path, labelled, "a", backbone=tiny_backbone)
+    again = _evaluate(tmp_path, labelled, "b", backbone=tiny_backbone)
+    assert list(first.values()) == list(again.values())
+    head, classes = load_head(tmp_path / "a.head.safetensors")
+    assert classes == ("a", "b", "c")
+    assert head.learning_rate == pytest.approx(first["a", "linear_best_learning_rate"])
 
 
 def _run(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:
@@ -79,21 +60,22 @@ def _run(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:
 def test_help(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert _run(monkeypatch, "--help") == 0
     text = capsys.readouterr().out
-    assert "--random-like" in text
+    assert "--features" in text
     assert "--neighbours" in text
 
 
 def test_missing_class_is_one_sentence_and_leaves_nothing(
     tmp_path: Path,
-    dataset: Path,
+    labelled: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    for path in (dataset / "val" / "b").iterdir():
+    for path in (labelled / "val" / "b").iterdir():
         path.unlink()
-    (dataset / "val" / "b").rmdir()
-    out = tmp_path / "out" / "metrics.parquet"
-    flags = ["--model", "colour", "--benchmark", "toy", "--dataset", dataset, "--out", out]
+    (labelled / "val" / "b").rmdir()
+    out = tmp_path / "out"
+    flags = ["--model", "colour", "--benchmark", "toy", "--dataset", labelled]
+    flags += ["--features", tmp_path / "f", "--head", out / "h", "--out", out / "metrics.parquet"]
     assert _run(monkeypatch, *flags) == 2
     assert "no folder b" in capsys.readouterr().err.splitlines()[-1]
-    assert not out.parent.exists()
+    assert not out.exists()

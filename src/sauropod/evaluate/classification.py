@@ -1,138 +1,122 @@
-"""k-NN and linear probe of one model on one labelled image folder, as METRICS rows.
+"""k-NN and linear probe of one model's frozen features of one labelled set, as METRICS rows.
 
-Accuracies are shares (0..1). Metrics: `knn<k>_top1`, `knn<k>_top5`, `linear_top1`, `linear_top5`
-(the best head), `linear_best_learning_rate`, `linear_best_num_blocks`, `linear_best_avgpool`, and
-`unreadable_train`, `unreadable_val` (images left out). Top-5 only with more than five classes.
+Scores are shares (0..1), by the dataset's own metric: `<protocol>_top1` (and `_top5` with more than
+five classes), `<protocol>_mean_per_class` or `<protocol>_mean_ap`, where the protocol is `knn<k>`
+or `linear`, the best head. Beside them `linear_best_learning_rate`, `linear_best_num_blocks`,
+`linear_best_avgpool`, and `unreadable_train`, `unreadable_test` (images left out).
 """
 
-import dataclasses
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
 
 import numpy as np
-import polars as pl
+import torch
+from torch import Tensor
 
-from sauropod.config import Evaluate
-from sauropod.evaluate.accuracy import accuracy
-from sauropod.evaluate.datasets import ImageFolder
-from sauropod.evaluate.features import Extractor, Features, extract
+from sauropod.evaluate.config import Evaluate
+from sauropod.evaluate.datasets.dataset import TEST, TRAIN, Dataset
+from sauropod.evaluate.features import Features
 from sauropod.evaluate.knn import knn_probabilities
-from sauropod.evaluate.linear import Recipe, best, probe
-from sauropod.schema import METRICS
+from sauropod.evaluate.linear import Head, Recipe, best, cached, fit
+from sauropod.evaluate.measured import Measured
+from sauropod.evaluate.scores import measured_scores, score
 
 
-@dataclass(frozen=True)
-class Measured:
-    """One number, before it is told which model and benchmark it belongs to."""
-
-    metric: str
-    value: float
-    num_samples: int
-    seconds: float
+def labels_of(dataset: Dataset, features: Mapping[str, Features], split: str) -> Tensor:
+    """Labels of a split's readable images: int64 (n,) or bool (n, C)."""
+    return torch.from_numpy(dataset.splits[split].labels)[features[split].rows]
 
 
-def metrics_frame(rows: list[Measured], *, model: str, benchmark: str, commit: str) -> pl.DataFrame:
-    """Make METRICS rows of measured numbers."""
-    return pl.DataFrame(
-        [
-            (model, benchmark, row.metric, row.value, row.num_samples, row.seconds, commit)
-            for row in rows
-        ],
-        schema=dict(METRICS.columns),
-        orient="row",
-    )
-
-
-def _knn_rows(
-    train: Features, val: Features, *, num_classes: int, knobs: Evaluate, device: str
+def knn_rows(
+    features: Mapping[str, Features], *, dataset: Dataset, knobs: Evaluate, device: str
 ) -> list[Measured]:
+    """Weighted k-NN of the last CLS token for every k."""
     start = time.monotonic()
-    scores = knn_probabilities(
-        train.cls[:, -1].to(device),
-        labels=train.labels,
-        test=val.cls[:, -1],
-        num_classes=num_classes,
+    labels = labels_of(dataset, features, TEST)
+    votes = knn_probabilities(
+        features[TRAIN].cls[:, -1],
+        labels=labels_of(dataset, features, TRAIN),
+        test=features[TEST].cls[:, -1],
+        num_classes=len(dataset.classes),
         ks=knobs.neighbours,
         temperature=knobs.temperature,
+        device=device,
     )
-    seconds, count = time.monotonic() - start, len(val.labels)
-    tops = (1, 5) if num_classes > 5 else (1,)
+    found = {k: measured_scores(given, labels, metric=dataset.metric) for k, given in votes.items()}
+    seconds = time.monotonic() - start
     return [
-        Measured(f"knn{k}_top{top}", accuracy(votes, val.labels, top=top), count, seconds)
-        for k, votes in scores.items()
-        for top in tops
+        Measured(f"knn{k}_{name}", value, len(labels), seconds)
+        for k, values in found.items()
+        for name, value in values.items()
     ]
 
 
-def _linear_rows(
-    train: Features,
-    val: Features,
-    *,
-    num_classes: int,
-    num_blocks: tuple[int, ...],
-    knobs: Evaluate,
-    device: str,
-) -> list[Measured]:
+def linear_rows(
+    features: Mapping[str, Features], *, dataset: Dataset, knobs: Evaluate, device: str
+) -> tuple[list[Measured], Head]:
+    """Train the whole grid; the head that does best on the test split, and its scores.
+
+    Choosing it there is common practice, and what the reference does.
+    """
     start = time.monotonic()
-    recipe = Recipe(knobs.learning_rates, num_blocks, knobs.steps, knobs.batch_size)
-    heads = probe(
-        train, val=val, num_classes=num_classes, recipe=recipe, seed=knobs.seed, device=device
+    kept = features[TRAIN].cls.shape[1]
+    blocks = tuple(dict.fromkeys(min(count, kept) for count in knobs.num_blocks))
+    recipe = Recipe(knobs.learning_rates, blocks, knobs.steps, knobs.batch_size)
+    targets = labels_of(dataset, features, TRAIN)
+    targets = targets.float() if targets.ndim == 2 else targets
+    heads = fit(
+        cached(features[TRAIN], targets=targets, recipe=recipe, seed=knobs.seed),
+        widths=(features[TRAIN].cls.shape[2], features[TRAIN].patch_mean.shape[1]),
+        num_classes=len(dataset.classes),
+        recipe=recipe,
+        seed=knobs.seed,
+        device=device,
     )
-    head = best(heads)
-    values = {"linear_top1": head.top1, "linear_top5": head.top5}
-    if num_classes <= 5:
-        del values["linear_top5"]
-    values["linear_best_learning_rate"] = head.learning_rate
-    values["linear_best_num_blocks"] = float(head.num_blocks)
-    values["linear_best_avgpool"] = float(head.avgpool)
-    seconds, count = time.monotonic() - start, len(val.labels)
-    return [Measured(metric, value, count, seconds) for metric, value in values.items()]
+    labels = labels_of(dataset, features, TEST)
+    given = [head.scores(features[TEST]) for head in heads]
+    chosen = best([score(one, labels, metric=dataset.metric) for one in given])
+    head = heads[chosen]
+    values = {
+        **measured_scores(given[chosen], labels, metric=dataset.metric),
+        "best_learning_rate": head.learning_rate,
+        "best_num_blocks": float(head.reads.num_blocks),
+        "best_avgpool": float(head.reads.avgpool),
+    }
+    seconds, count = time.monotonic() - start, len(labels)
+    return [Measured(f"linear_{name}", v, count, seconds) for name, v in values.items()], head
+
+
+def unreadable_rows(features: Mapping[str, Features]) -> list[Measured]:
+    """How many images of every split were left out."""
+    counts = {name: sum(one.unreadable.values()) for name, one in features.items()}
+    return [
+        Measured(f"unreadable_{name}", bad, bad + len(features[name].rows), 0.0)
+        for name, bad in counts.items()
+    ]
+
+
+def chance(dataset: Dataset) -> list[Measured]:
+    """Accuracy of always answering the training split's most frequent class."""
+    train, test = (dataset.splits[name].labels for name in (TRAIN, TEST))
+    if train.ndim == 2:
+        return []
+    share = float((test == int(np.bincount(train).argmax())).mean())
+    return [Measured(metric, share, len(test), 0.0) for metric in ("knn10_top1", "linear_top1")]
 
 
 def measure(
-    extractor: Extractor,
-    *,
-    dataset: ImageFolder,
-    num_blocks: tuple[int, ...],
-    knobs: Evaluate,
-    batch_size: int,
-    num_threads: int,
-    device: str,
-) -> list[Measured]:
-    """Extract features once, then run k-NN on the last CLS token and the grid of linear heads.
+    features: Mapping[str, Features], *, dataset: Dataset, knobs: Evaluate, device: str
+) -> tuple[list[Measured], Head]:
+    """Run the protocols that the knobs name, and the linear grid, whose best head is returned.
 
     Args:
-        extractor: Model to measure.
-        dataset: Training split to vote and fit with, validation split to measure on.
-        num_blocks: Values of the linear grid; at most what the extractor keeps.
-        knobs: Neighbours, temperature, grid and schedule.
-        batch_size: Images per forward pass.
-        num_threads: Decoder threads.
-        device: Where everything runs.
-
-    Returns:
-        Rows whose `seconds` include the feature extraction they need.
+        features: Of the splits `train` and `test`.
+        dataset: Their labels.
+        knobs: Protocols, grids and schedules.
+        device: Where the heads are trained and neighbours are searched.
     """
-    start = time.monotonic()
-    settings = {"batch_size": batch_size, "num_threads": num_threads, "device": device}
-    train, val = (
-        extract(extractor, split=split, label=f"features of {name}", **settings)
-        for name, split in (("train", dataset.train), ("val", dataset.val))
-    )
-    seconds, count = time.monotonic() - start, len(dataset.classes)
-    rows = _knn_rows(train, val, num_classes=count, knobs=knobs, device=device)
-    rows += _linear_rows(
-        train, val, num_classes=count, num_blocks=num_blocks, knobs=knobs, device=device
-    )
-    rows = [dataclasses.replace(row, seconds=row.seconds + seconds) for row in rows]
-    for name, features in (("train", train), ("val", val)):
-        bad = sum(features.unreadable.values())
-        rows.append(Measured(f"unreadable_{name}", bad, bad + len(features.labels), 0.0))
-    return rows
-
-
-def chance(dataset: ImageFolder) -> list[Measured]:
-    """Accuracy of always answering the training split's most frequent class."""
-    answer = int(np.bincount(dataset.train.labels).argmax())
-    share, count = float((dataset.val.labels == answer).mean()), len(dataset.val.labels)
-    return [Measured(metric, share, count, 0.0) for metric in ("knn10_top1", "linear_top1")]
+    rows = []
+    if "knn" in knobs.protocols:
+        rows += knn_rows(features, dataset=dataset, knobs=knobs, device=device)
+    linear, head = linear_rows(features, dataset=dataset, knobs=knobs, device=device)
+    return [*rows, *linear, *unreadable_rows(features)], head

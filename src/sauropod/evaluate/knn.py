@@ -20,6 +20,7 @@ def knn_probabilities(
     ks: Sequence[int],
     temperature: float = 0.07,
     chunk: int | None = None,
+    device: str | None = None,
 ) -> dict[int, torch.Tensor]:
     """Vote of the k most similar training images, weighted by softmax(similarity / temperature).
 
@@ -34,11 +35,12 @@ def knn_probabilities(
         ks: Numbers of neighbours.
         temperature: Divides the cosine similarities.
         chunk: Test images compared at once; None bounds the similarity matrix to 256 MiB.
+        device: Where neighbours are searched; None where `train` lies.
 
     Returns:
         For each k the class scores, float32 (M, C), on the CPU.
     """
-    train = F.normalize(train.float(), dim=1)
+    train = F.normalize(train.to(device or train.device).float(), dim=1)
     labels = labels.to(train.device)
     most = min(max(ks), len(train))
     rows = chunk or max(1, CHUNK_BYTES // (4 * len(train)))

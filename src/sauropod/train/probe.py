@@ -15,10 +15,11 @@ from PIL import Image
 from torch import Tensor
 
 from sauropod.errors import InputError
-from sauropod.evaluate.accuracy import accuracy
-from sauropod.evaluate.datasets import Split, read_image_folder
+from sauropod.evaluate.datasets.dataset import TEST, TRAIN, Split
+from sauropod.evaluate.datasets.image_folder import read_image_folder
 from sauropod.evaluate.features import decoded
 from sauropod.evaluate.knn import knn_probabilities
+from sauropod.evaluate.scores import accuracy
 from sauropod.models.vit import VisionTransformer
 from sauropod.train.augment import eval_crop, normalise
 
@@ -81,7 +82,7 @@ class Probe:
             images = read_image_folder(folder)
             train, val = (
                 _load(subset(split, limit=limit), crop=crop, num_threads=num_threads)
-                for split in (images.train, images.val)
+                for split in (images.splits[TRAIN], images.splits[TEST])
             )
             self._sets[name] = Benchmark(len(images.classes), train, val)
 
@@ -131,13 +132,13 @@ def subset(split: Split, *, limit: int) -> Split:
 
     With fewer images allowed than there are classes, one image each of evenly spaced classes.
     """
-    if len(split.paths) <= limit:
+    if len(split.images) <= limit:
         return split
     classes = np.unique(split.labels)
     classes = classes[_spaced(len(classes), limit)]
     members = [np.flatnonzero(split.labels == label) for label in classes]
     chosen = np.concatenate([rows[_spaced(len(rows), limit // len(classes))] for rows in members])
-    return Split(tuple(split.paths[i] for i in chosen), split.labels[chosen])
+    return Split(tuple(split.images[i] for i in chosen), split.labels[chosen])
 
 
 def _spaced(count: int, wanted: int) -> np.ndarray:
@@ -151,15 +152,16 @@ def _load(split: Split, *, crop: int, num_threads: int) -> Labelled:
         return eval_crop(image, resize=round(crop * RESIZE), crop=crop)
 
     pixels, labels, unreadable = [], [], Counter()
-    for found, label in decoded(split, prepare, num_threads=num_threads):
+    prepared = decoded(split, prepare, num_threads=num_threads)
+    for found, label in zip(prepared, split.labels.tolist(), strict=True):
         if isinstance(found, str):
             unreadable[found] += 1
             continue
-        pixels.append(found)
+        pixels.append(found[0])
         labels.append(label)
-    folder = split.paths[0].parent.parent
+    folder = Path(str(split.images[0])).parent.parent
     if not pixels:
-        found, fix = f"none of {len(split.paths)} ({dict(unreadable)})", "check the files"
+        found, fix = f"none of {len(split.images)} ({dict(unreadable)})", "check the files"
         raise InputError(folder, expected="readable images", found=found, fix=fix)
     if unreadable:
         logger.warning("%s: probed without unreadable images: %s", folder, dict(unreadable))

@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from sauropod.errors import InputError
-from sauropod.evaluate.datasets import Split
+from sauropod.evaluate.datasets.dataset import Split
 from sauropod.evaluate.features import Extractor, Features, extract
 
 
@@ -44,23 +44,23 @@ def test_order_is_kept_whatever_the_batches(
     found = _extract(_split(tmp_path, 37), batch_size=batch_size, num_threads=num_threads)
     assert found.cls[:, 0, 0].tolist() == list(range(37))
     assert torch.equal(found.patch_mean, found.cls[:, 0] * 2)
-    assert found.labels.tolist() == [i % 2 for i in range(37)]
+    assert found.rows.tolist() == list(range(37))
 
 
 def test_unreadable_images_are_counted_and_left_out(tmp_path: Path) -> None:
     split = _split(tmp_path, 5)
-    split.paths[1].write_bytes(b"no image at all")
-    split.paths[2].write_bytes(split.paths[2].read_bytes()[:50])
+    split.images[1].write_bytes(b"no image at all")
+    split.images[2].write_bytes(split.images[2].read_bytes()[:50])
     found = _extract(split)
     assert found.cls[:, 0, 0].tolist() == [0, 3, 4]
-    assert found.labels.tolist() == [0, 1, 0]
+    assert found.rows.tolist() == [0, 3, 4]
     assert sum(found.unreadable.values()) == 2
     assert found.unreadable["not_an_image"] == 1
 
 
 def test_nothing_readable_is_the_users_mistake(tmp_path: Path) -> None:
     split = _split(tmp_path / "class", 2)
-    for path in split.paths:
+    for path in split.images:
         path.write_bytes(b"x")
     with pytest.raises(InputError, match="found none of 2"):
         _extract(split)

@@ -11,7 +11,8 @@ from PIL import Image
 
 from sauropod.errors import InputError
 from sauropod.evaluate.backbone import backbone_extractor
-from sauropod.evaluate.datasets import Split, read_image_folder
+from sauropod.evaluate.datasets.dataset import Split
+from sauropod.evaluate.datasets.image_folder import read_image_folder
 from sauropod.evaluate.features import extract
 from sauropod.evaluate.knn import knn_probabilities
 from sauropod.models.vit import VisionTransformer, build_vit
@@ -67,11 +68,13 @@ def test_it_measures_what_evaluate_measures(tmp_path: Path) -> None:
     folder = read_image_folder(root)
     extractor = backbone_extractor(vit, num_blocks=1, resize=37, crop=32)
     settings = {"batch_size": 5, "num_threads": 1, "device": "cpu", "label": "x"}
-    train, val = (extract(extractor, split=s, **settings) for s in (folder.train, folder.val))
+    splits = [folder.splits[name] for name in ("train", "test")]
+    train, test = (extract(extractor, split=split, **settings) for split in splits)
+    labels, test_labels = (torch.from_numpy(split.labels) for split in splits)
     votes = knn_probabilities(
-        train.cls[:, 0], labels=train.labels, test=val.cls[:, 0], num_classes=3, ks=(10,)
+        train.cls[:, 0], labels=labels, test=test.cls[:, 0], num_classes=3, ks=(10,)
     )
-    share = (votes[10].argmax(dim=1) == val.labels).float().mean().item()
+    share = (votes[10].argmax(dim=1) == test_labels).float().mean().item()
     assert Probe([root], crop=32)({"": vit}, device=CPU) == {"probe/hues": share}
     assert 0 < share < 1, "too easy or too hard to tell a right probe from a wrong one"
 
@@ -141,7 +144,7 @@ def test_a_subset_is_small_and_balanced(sizes: list[int], limit: int) -> None:
     labels = np.repeat(np.arange(len(sizes)), sizes)
     split = Split(tuple(Path(str(i)) for i in range(len(labels))), labels)
     part = subset(split, limit=limit)
-    chosen = [int(path.name) for path in part.paths]
+    chosen = [int(path.name) for path in part.images]
     assert len(chosen) == min(limit, len(labels)) or len(chosen) < limit
     assert chosen == sorted(set(chosen))
     assert part.labels.tolist() == [labels[i] for i in chosen]
@@ -153,7 +156,7 @@ def test_a_subset_is_small_and_balanced(sizes: list[int], limit: int) -> None:
 def test_a_subset_by_hand() -> None:
     split = Split(tuple(Path(c) for c in "abcdefgh"), np.array([0, 0, 0, 0, 0, 0, 1, 1]))
     part = subset(split, limit=4)
-    assert [path.name for path in part.paths] == ["a", "d", "g", "h"]
+    assert [path.name for path in part.images] == ["a", "d", "g", "h"]
     assert part.labels.tolist() == [0, 0, 1, 1]
 
 

@@ -4,7 +4,7 @@ import pytest
 from PIL import Image
 
 from sauropod.errors import InputError
-from sauropod.evaluate.datasets import read_image_folder
+from sauropod.evaluate.datasets.image_folder import read_image_folder
 
 
 def _make(root: Path, names: dict[str, list[str]]) -> Path:
@@ -21,13 +21,14 @@ def test_labels_follow_the_sorted_class_names(tmp_path: Path) -> None:
     (root / "train" / "a" / "notes.txt").write_text("not an image")
     folder = read_image_folder(root)
     assert folder.classes == ("a", "b")
-    assert [path.name for path in folder.train.paths] == ["0.png", "1.png"] * 2
-    assert folder.train.labels.tolist() == folder.val.labels.tolist() == [0, 0, 1, 1]
+    train, test = folder.splits["train"], folder.splits["test"]
+    assert [Path(str(path)).name for path in train.images] == ["0.png", "1.png"] * 2
+    assert train.labels.tolist() == test.labels.tolist() == [0, 0, 1, 1]
 
 
 def test_splits_may_have_other_names(tmp_path: Path) -> None:
     _make(tmp_path, {"train": ["a"], "test": ["a"]})
-    assert len(read_image_folder(tmp_path, val="test").val.paths) == 2
+    assert len(read_image_folder(tmp_path, test="test").splits["test"].images) == 2
 
 
 @pytest.mark.parametrize(

@@ -1,31 +1,14 @@
 """Labelled image folders: `{train,val}/<class>/<image>`, the layout benchmark sets come in."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from sauropod.errors import InputError
+from sauropod.evaluate.datasets.dataset import TEST, TRAIN, Dataset, Split
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
-
-
-@dataclass(frozen=True)
-class Split:
-    """One split: image files and their class numbers, int64 (n,), in sorted order."""
-
-    paths: tuple[Path, ...]
-    labels: np.ndarray
-
-
-@dataclass(frozen=True)
-class ImageFolder:
-    """A classification set: class names (sorted; a label is its index) and two splits."""
-
-    classes: tuple[str, ...]
-    train: Split
-    val: Split
 
 
 def _class_names(folder: Path) -> list[str]:
@@ -60,19 +43,19 @@ def _read_split(folder: Path, classes: Sequence[str]) -> Split:
     return Split(tuple(paths), np.asarray(labels, dtype=np.int64))
 
 
-def read_image_folder(root: Path, *, train: str = "train", val: str = "val") -> ImageFolder:
+def read_image_folder(root: Path, *, train: str = "train", test: str = "val") -> Dataset:
     """List a dataset laid out as `{train,val}/<class>/<image>`; no image is opened.
 
     Args:
         root: The dataset's folder.
         train: Folder of the training split inside it.
-        val: Folder of the split that is measured on.
+        test: Folder of the split that is measured on.
 
     Raises:
         InputError: a split or a class is missing or empty, or only one split has a class.
     """
-    names = {split: _class_names(root / split) for split in (train, val)}
-    for split, other in ((train, val), (val, train)):
+    names = {split: _class_names(root / split) for split in (train, test)}
+    for split, other in ((train, test), (test, train)):
         if not names[split]:
             raise InputError(
                 root / split,
@@ -88,6 +71,5 @@ def read_image_folder(root: Path, *, train: str = "train", val: str = "val") -> 
                 fix=f"add the missing classes, or remove them from {other}/",
             )
     classes = tuple(names[train])
-    return ImageFolder(
-        classes, _read_split(root / train, classes), _read_split(root / val, classes)
-    )
+    splits = {TRAIN: _read_split(root / train, classes), TEST: _read_split(root / test, classes)}
+    return Dataset(classes, splits)

@@ -1,0 +1,253 @@
+"""Every knob of evaluation, and how benchmarks are named in the configuration.
+
+A benchmark has a kind and a layout. The kind says which script measures it and with which block of
+knobs (`STAGE_OF`); the layout says how its files lie, and a reader of that kind knows it.
+It imports nothing heavy, because the Snakefile imports it.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal["classification", "robustness", "segmentation", "depth", "instance"]
+
+STAGE_OF: dict[Kind, str] = {
+    "classification": "evaluate",
+    "robustness": "evaluate_robustness",
+    "segmentation": "evaluate_segmentation",
+    "depth": "evaluate_depth",
+    "instance": "evaluate_instance",
+}
+"""Kind -> its script and block of knobs, which have the same name."""
+
+LAYOUTS: dict[Kind, tuple[str, ...]] = {
+    "classification": (
+        "image_folder",
+        "imagenet",
+        "inaturalist2018",
+        "inaturalist2021",
+        "places205",
+        "food101",
+        "cifar10",
+        "cifar100",
+        "sun397",
+        "cars",
+        "aircraft",
+        "voc2007",
+        "dtd",
+        "pets",
+        "caltech101",
+        "flowers102",
+        "cub200",
+        "dollar_street",
+        "ucf101",
+        "kinetics",
+        "ssv2",
+        "tars",
+        "parquet",
+    ),
+    "robustness": (
+        "image_folder",
+        "imagenet_real",
+        "imagenet_v2",
+        "imagenet_c",
+    ),
+    "segmentation": ("ade20k", "cityscapes", "voc2012", "pairs"),
+    "depth": ("nyu", "kitti", "sun_rgbd", "pairs"),
+    "instance": ("revisited", "met", "amstertime", "copydays", "groups"),
+}
+"""Kind -> the layouts its reader knows."""
+
+WITHOUT_FILES = ("cifar10", "cifar100", "parquet", "ucf101", "kinetics", "ssv2")
+"""Layouts whose images are not files; deduplication cannot take them as references."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Benchmark:
+    """What is measured on, and, by its images, a reference of decontamination."""
+
+    name: str
+    """Letters, digits and underscores; unique over the whole configuration."""
+    path: str
+    """The dataset's folder."""
+    kind: Kind = "classification"
+    """What is measured."""
+    layout: str = "image_folder"
+    """How the files lie, for example image_folder, imagenet, voc2007, ade20k."""
+    test: str = ""
+    """Folder of the test images below `path`; empty is `val` of an image_folder, else `path`."""
+    train: str = ""
+    """The same of the training images; empty is `train` of an image_folder, else none."""
+    shards: int = 1
+    """Shards to make of the training images for decontamination."""
+    resize: int = 0
+    """Short side after the resize, pixels; 0 takes the kind's."""
+    crop: int = 0
+    """Side of the centre crop, pixels; 0 takes the kind's."""
+    protocols: tuple[Literal["knn", "linear", "logreg", "fewshot"], ...] = ()
+    """Classification: what is measured; none takes evaluate's."""
+    classes_of: str = ""
+    """Robustness: the benchmark whose best linear head is measured."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Extract:
+    """Compute the frozen features of a labelled set once, for every protocol."""
+
+    version: int = 1
+    """Raise when the code changes results."""
+    seed: int = 0
+    """Seed of the untrained backbone (the floor `random`)."""
+    resize: int = 256
+    """Short side after the resize, pixels."""
+    crop: int = 224
+    """Side of the centre crop, pixels."""
+    blocks: int = 4
+    """Last blocks whose CLS tokens are kept."""
+    frames: int = 8
+    """Frames of a video, evenly spaced."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluate:
+    """Measure frozen features of a labelled set: k-NN, linear probe, logistic regression."""
+
+    version: int = 2
+    """Raise when the code changes results."""
+    seed: int = 0
+    """Seed of the linear probe's order and initialisation, and of the few shots."""
+    protocols: tuple[Literal["knn", "linear", "logreg", "fewshot"], ...] = ("knn", "linear")
+    """What is measured; a benchmark may say its own."""
+    neighbours: tuple[int, ...] = (10, 20, 100, 200)
+    """k of the k-NN classifiers."""
+    temperature: float = 0.07
+    """Temperature of the k-NN votes."""
+    learning_rates: tuple[float, ...] = (
+        1e-5,
+        2e-5,
+        5e-5,
+        1e-4,
+        2e-4,
+        5e-4,
+        1e-3,
+        2e-3,
+        5e-3,
+        1e-2,
+        2e-2,
+        5e-2,
+        1e-1,
+    )
+    """Learning rates of the linear probe, at batch size 256."""
+    num_blocks: tuple[int, ...] = (1, 4)
+    """Last blocks whose CLS tokens the linear probe concatenates."""
+    steps: int = 12_500
+    """Steps of the linear probe."""
+    batch_size: int = 1024
+    """Images per step of the linear probe."""
+    shots: tuple[int, ...] = (1, 5, 10)
+    """Images per class of the few-shot k-NN."""
+    tries: int = 5
+    """Draws of the few shots, whose mean is reported."""
+    c_min: float = -6.0
+    """Smallest inverse strength of the logistic regression's penalty, as a power of ten."""
+    c_max: float = 5.0
+    """Largest, as a power of ten."""
+    c_count: int = 45
+    """Strengths in between, evenly spaced by their powers."""
+    tuning_share: float = 0.1
+    """Share of the training images that choose the strength."""
+    max_iterations: int = 1000
+    """Iterations of L-BFGS per strength."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Robustness:
+    """Measure another benchmark's best linear head on shifted images of its classes."""
+
+    version: int = 1
+    """Raise when the code changes results."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Segmentation:
+    """Train and measure segmentation heads on frozen patch tokens."""
+
+    version: int = 1
+    """Raise when the code changes results."""
+    seed: int = 0
+    """Seed of initialisation, order and augmentation."""
+    heads: tuple[Literal["linear", "multiscale"], ...] = ("linear", "multiscale")
+    """Last layer at one scale, and the last four at several scales (+ms)."""
+    steps: int = 40_000
+    """Training steps."""
+    batch_size: int = 16
+    """Crops per step."""
+    lr: float = 1e-3
+    """Peak learning rate of AdamW."""
+    weight_decay: float = 1e-4
+    """Weight decay of AdamW."""
+    warmup_steps: int = 1500
+    """Steps of linear warm-up."""
+    resize: int = 512
+    """Short side of the images, pixels."""
+    crop: int = 512
+    """Side of the crop of `linear`, pixels."""
+    stride: int = 341
+    """Step of the sliding window of `linear`, pixels."""
+    multiscale_crop: int = 640
+    """Side of the crop of `multiscale`, pixels."""
+    multiscale_stride: int = 320
+    """Step of its sliding window, pixels."""
+    scales: tuple[float, ...] = (1.0, 1.32, 1.73, 2.28, 3.0)
+    """Scales of the images at test time, each also flipped, of `multiscale`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Depth:
+    """Train and measure depth heads on frozen tokens."""
+
+    version: int = 1
+    """Raise when the code changes results."""
+    seed: int = 0
+    """Seed of initialisation, order and augmentation."""
+    heads: tuple[Literal["linear1", "linear4", "dpt"], ...] = ("linear1", "linear4", "dpt")
+    """Last layer, four layers, and the DPT decoder."""
+    steps: int = 38_400
+    """Training steps."""
+    warmup_steps: int = 12_800
+    """Steps of linear warm-up."""
+    batch_size: int = 16
+    """Crops per step."""
+    lr: float = 1e-4
+    """Peak learning rate of AdamW."""
+    weight_decay: float = 1e-2
+    """Weight decay of AdamW."""
+    clip_grad: float = 35.0
+    """Largest gradient norm."""
+    bins: int = 256
+    """Depth bins, uniform between the smallest and the largest depth."""
+    min_depth: float = 1e-3
+    """Smallest depth, metres."""
+    max_depth: float = 10.0
+    """Largest depth, metres (NYU 10, KITTI 80)."""
+    crop: tuple[int, int] = (416, 544)
+    """Height and width of the training crop, pixels (KITTI 352 by 704)."""
+    eval_crop: Literal["none", "eigen", "garg"] = "eigen"
+    """Part of the image that counts (NYU eigen, KITTI garg)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Instance:
+    """Rank images by the cosine of frozen CLS tokens: retrieval and copy detection."""
+
+    version: int = 1
+    """Raise when the code changes results."""
+    seed: int = 0
+    """Seed of the untrained backbone (the floor `random`)."""
+    resize: int = 256
+    """Short side after the resize, pixels."""
+    crop: int = 224
+    """Side of the centre crop, pixels."""
+    neighbours: tuple[int, ...] = (1, 2, 3, 5, 10, 20, 50)
+    """k of Met's k-NN classifier; the best on its validation set is reported."""
+    temperatures: tuple[float, ...] = (0.01, 0.1, 1.0, 10.0, 50.0, 100.0)
+    """Its temperatures, chosen with k."""

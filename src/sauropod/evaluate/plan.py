@@ -1,0 +1,107 @@
+"""Which features and heads feed which measurement: the part of the DAG that evaluates.
+
+Flags and paths of the rules in `rules/evaluate.smk`; nothing here touches a file.
+"""
+
+import dataclasses
+import shlex
+from collections.abc import Mapping
+
+from sauropod.evaluate.config import STAGE_OF, Benchmark, Kind
+from sauropod.load_config import Config, words
+from sauropod.shards import folder_of
+
+COLOUR, RANDOM = "colour", "random"  # floors: a crude colour feature, an untrained backbone
+FLOORS = (COLOUR, RANDOM)
+WITH_FEATURES: tuple[Kind, ...] = ("classification", "robustness")
+"""Kinds that read what `extract` wrote; the others read the backbone."""
+DENSE: tuple[Kind, ...] = ("segmentation", "depth")
+
+
+def is_plain(benchmark: Benchmark) -> bool:
+    """Whether it is laid out as {train,val}/<class>/<image>."""
+    folders = [folder_of(benchmark, split) for split in ("train", "test")]
+    return benchmark.layout == "image_folder" and folders == ["train", "val"]
+
+
+class Evaluation:
+    """What is measured on what, and how a script is told."""
+
+    def __init__(self, config: Config, *, backbones: Mapping[str, str], main: str) -> None:
+        """Keep the models and the benchmarks.
+
+        Args:
+            config: The whole configuration.
+            backbones: Model -> weights file.
+            main: The model whose architecture the untrained floor has.
+        """
+        self._knobs, self._backbones, self._main = config.knobs, backbones, main
+        self._benchmarks = {one.name: one for one in config.benchmarks}
+        self.benchmarks = list(self._benchmarks)
+        self.models = [*FLOORS, *backbones]
+
+    def of_kind(self, *kinds: Kind) -> list[str]:
+        """Names of the benchmarks of some kinds."""
+        return [name for name, one in self._benchmarks.items() if one.kind in kinds]
+
+    @property
+    def metrics(self) -> list[str]:
+        """METRICS tables of every model on every benchmark; colours have no patch tokens."""
+        dense = self.of_kind(*DENSE)
+        return [
+            f"results/evaluate/{model}.{benchmark}.parquet"
+            for model in self.models
+            for benchmark in self.benchmarks
+            if not (model == COLOUR and benchmark in dense)
+        ]
+
+    def backbone_of(self, model: str) -> list[str]:
+        """Backbone file of a model to measure; the colour floor has none."""
+        return [] if model == COLOUR else [self._backbones.get(model, self._backbones[self._main])]
+
+    def extract_flags(self, model: str, benchmark: str) -> str:
+        """Flags of `extract.py` that say whose features of which images."""
+        return shlex.join([*self._dataset(benchmark), *self._subject(model)])
+
+    def flags(self, model: str, benchmark: str) -> str:
+        """Flags of a benchmark's script that say what is measured on what."""
+        words = ["--model", model, "--benchmark", benchmark, *self._dataset(benchmark)]
+        kind = self._benchmarks[benchmark].kind
+        if kind == "classification" and model == COLOUR:
+            words += ["--chance-too", "True"]
+        return shlex.join(words if kind in WITH_FEATURES else [*words, *self._subject(model)])
+
+    def head_of(self, model: str, benchmark: str) -> str:
+        """The linear head that a robustness benchmark measures."""
+        return f"results/evaluate/{model}.{self._benchmarks[benchmark].classes_of}.head.safetensors"
+
+    def script_of(self, benchmark: str) -> str:
+        """Name of the script that measures on a benchmark, by its kind."""
+        return STAGE_OF[self._benchmarks[benchmark].kind]
+
+    def extract_knobs(self, benchmark: str) -> str:
+        """Knobs of `extract.py` for a benchmark, with the resolution it names."""
+        return self._spelt("extract", self._benchmarks[benchmark])
+
+    def knobs(self, benchmark: str) -> str:
+        """Knobs of a benchmark's script, with what the benchmark says of them."""
+        one = self._benchmarks[benchmark]
+        return self._spelt(STAGE_OF[one.kind], one)
+
+    def _spelt(self, stage: str, benchmark: Benchmark) -> str:
+        knobs = self._knobs[stage]
+        asked = {name: getattr(benchmark, name) for name in ("resize", "crop", "protocols")}
+        own = {name: value for name, value in asked.items() if value and hasattr(knobs, name)}
+        return shlex.join(words(dataclasses.replace(knobs, **own)))
+
+    def _dataset(self, benchmark: str) -> list[str]:
+        one = self._benchmarks[benchmark]
+        flags = ["--dataset", one.path, "--layout", one.layout]
+        if one.layout == "image_folder":
+            for split in ("train", "test"):
+                flags += [f"--{split}", str(folder_of(one, split))]
+        return flags
+
+    def _subject(self, model: str) -> list[str]:
+        flag = "--random-like" if model == RANDOM else "--backbone"
+        return [word for path in self.backbone_of(model) for word in (flag, path)]

@@ -1,0 +1,74 @@
+"""What class scores are worth: accuracies, and the 11-point average precision of PASCAL VOC 2007.
+
+Shapes: n images, C classes.
+"""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sauropod.evaluate.datasets.dataset import Metric
+
+
+def accuracy(scores: Tensor, labels: Tensor, *, top: int = 1) -> float:
+    """Share (0..1) of rows whose label is among the `top` highest scores.
+
+    A row with a score that is not finite counts as wrong. `top` is cut to the number of classes.
+    """
+    return _hits(scores, labels, top=top).float().mean().item()
+
+
+def _hits(scores: Tensor, labels: Tensor, *, top: int = 1) -> Tensor:
+    best = scores.topk(min(top, scores.shape[1]), dim=1).indices  # (n, top)
+    return (best == labels[:, None]).any(dim=1) & scores.isfinite().all(dim=1)
+
+
+def mean_per_class(scores: Tensor, labels: Tensor) -> float:
+    """Mean over the classes that the labels hold of the class's accuracy (0..1)."""
+    hits = _hits(scores, labels).double()
+    counts = torch.bincount(labels)
+    right = torch.bincount(labels, weights=hits)
+    present = counts > 0
+    return (right[present] / counts[present]).mean().item()
+
+
+def mean_ap(scores: Tensor, labels: Tensor) -> float:
+    """Mean over classes of the average precision at 11 recalls, 0, 0.1 ... 1 (PASCAL VOC 2007).
+
+    Images of equal score are one step of the curve, so that no order among them matters.
+
+    Args:
+        scores: (n, C).
+        labels: bool (n, C); classes that no image has are left out.
+    """
+    columns = zip(scores.T.double().numpy(), labels.T.bool().numpy(), strict=True)
+    return float(np.mean([_eleven_points(*pair) for pair in columns if pair[1].any()]))
+
+
+def _eleven_points(scores: np.ndarray, relevant: np.ndarray) -> float:
+    order = np.argsort(-scores, kind="stable")
+    last = np.append(np.diff(scores[order]) != 0, True)  # of its group of equal scores
+    found = np.cumsum(relevant[order])[last]
+    precision = found / (np.flatnonzero(last) + 1)
+    recall = found / relevant.sum()
+    steps = np.arange(11) / 10
+    return float(np.mean([precision[recall >= r - 1e-12].max(initial=0.0) for r in steps]))
+
+
+def score(scores: Tensor, labels: Tensor, *, metric: Metric) -> float:
+    """The number (0..1) that a dataset is reported by."""
+    match metric:
+        case "top1":
+            return accuracy(scores, labels)
+        case "mean_per_class":
+            return mean_per_class(scores, labels)
+        case "mean_ap":
+            return mean_ap(scores, labels)
+
+
+def measured_scores(scores: Tensor, labels: Tensor, *, metric: Metric) -> dict[str, float]:
+    """That number by its name; beside top-1 also top-5 where there are more than five classes."""
+    found = {metric: score(scores, labels, metric=metric)}
+    if metric == "top1" and scores.shape[1] > 5:
+        found["top5"] = accuracy(scores, labels, top=5)
+    return found
