@@ -15,7 +15,7 @@ from sauropod import cli, io, schema
 from sauropod.cli import Knobs
 from sauropod.config import Describe
 from sauropod.dedup import descriptors
-from sauropod.models import sscd as network
+from sauropod.models import sscd_files
 
 
 def main(
@@ -47,7 +47,7 @@ def main(
     place = torch.device(device)
     found, dropped = descriptors.describe_shard(
         table,
-        model=network.load(sscd, device=place),
+        model=sscd_files.load(sscd, device=place),
         knobs=knobs,
         device=place,
         batch_size=batch_size,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sauropod import cli, io
 from sauropod.cli import Knobs
-from sauropod.models import sscd as network
+from sauropod.models import sscd_files
 from sauropod.train import sharding, sscd
 from sauropod.train.config import Speed, TrainSscd
 from sauropod.train.fit import Running
@@ -50,7 +50,7 @@ def main(
     made_by = io.stamp("train_sscd", knobs=knobs, inputs=images)
     facts = {**made_by, "images": len(rows), "steps": knobs.steps, "skipped": fitted.skipped}
     io.write_json(facts, out.with_suffix(".json"))
-    network.save(model, out)
+    sscd_files.save(model, out)
 
 
 if __name__ == "__main__":

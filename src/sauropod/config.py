@@ -130,8 +130,8 @@ class Screen:
 class SscdArch:
     """The network behind a copy-detection descriptor."""
 
-    trunk: Literal["resnet50", "resnet18"] = "resnet50"
-    """Residual network."""
+    trunk: Literal["resnet50", "resnet18", "resnext101"] = "resnet50"
+    """Residual network (resnext101: 32 groups of 4 channels, as the authors' large one)."""
     width: int = 64
     """Channels of its first stage."""
     dim: int = 512
@@ -144,10 +144,10 @@ class SscdArch:
 class Describe:
     """Compute copy-detection descriptors."""
 
-    version: int = 1
+    version: int = 2
     """Raise when the code changes results."""
     weights: str = ""
-    """SSCD weights: TorchScript, torchvision layout or ours; empty trains one."""
+    """SSCD weights: TorchScript, torchvision or classy layout, or ours; empty trains one."""
     resize: Literal["short", "square"] = "short"
     """Resize the short side keeping the aspect ratio, or both sides."""
     resolution: int = 288

@@ -13,7 +13,7 @@ from PIL import Image
 import describe
 from sauropod import io, schema
 from sauropod.config import Describe, SscdArch
-from sauropod.models import sscd
+from sauropod.models import sscd, sscd_files
 
 SCRIPT = Path(describe.__file__)
 
@@ -41,7 +41,7 @@ def inputs(tmp_path: Path) -> dict[str, Path]:
     made_by = io.stamp("ingest", knobs={}, inputs=[])
     schema.write(images, tmp_path / "s.parquet", schema.IMAGES, made_by=made_by)
     arch = SscdArch(trunk="resnet18", width=8, dim=16)
-    sscd.save(sscd.create(arch, seed=0), tmp_path / "w.safetensors")
+    sscd_files.save(sscd.create(arch, seed=0), tmp_path / "w.safetensors")
     names = {"images": "s.parquet", "sscd": "w.safetensors"}
     return {flag: tmp_path / name for flag, name in names.items()}
 

@@ -14,7 +14,7 @@ from PIL import Image
 
 import train_sscd
 from sauropod import io, schema
-from sauropod.models import sscd
+from sauropod.models import sscd_files
 from sauropod.train.config import Speed, TrainSscd
 
 SCRIPT = Path(train_sscd.__file__)
@@ -43,7 +43,7 @@ def test_trains_and_writes(tmp_path: Path, table: Path) -> None:
     out, log = tmp_path / "out/w.safetensors", tmp_path / "out/log.parquet"
     speed = Speed(device="cpu", log_every=1)
     train_sscd.main((table, table), out, log, tmp_path / "ck", knobs, speed)
-    model = sscd.load(out, device=torch.device("cpu"))
+    model = sscd_files.load(out, device=torch.device("cpu"))
     assert model(torch.zeros(1, 3, 32, 32)).shape == (1, 16)
     assert pl.read_parquet(log)["step"].to_list() == [1, 2]
     facts = json.loads((tmp_path / "out/w.json").read_text())

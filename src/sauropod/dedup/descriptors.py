@@ -24,19 +24,18 @@ from sauropod.progress import track
 
 
 def resize(image: Image.Image, *, mode: Literal["short", "square"], resolution: int) -> np.ndarray:
-    """Resize to the descriptor's input: uint8 RGB (H, W, 3).
+    """Resize to the descriptor's input, bilinear with antialiasing: uint8 RGB (H, W, 3).
 
-    `short` makes the short side `resolution` pixels and keeps the aspect ratio, the long side cut
-    off at four times that; `square` makes both sides `resolution`.
+    `short` makes the short side `resolution` pixels and keeps the aspect ratio, the long side
+    rounded down as torchvision does; beyond four times the short one it is squeezed, so that a
+    banner cannot take a device's memory. `square` makes both sides `resolution`.
     """
-    if mode == "square":
-        size = (resolution, resolution)
-    else:
-        scale = resolution / min(image.size)
-        width, height = (min(round(side * scale), 4 * resolution) for side in image.size)
+    size = (resolution, resolution)
+    if mode == "short":
+        short = min(image.size)
+        width, height = (min(resolution * side // short, 4 * resolution) for side in image.size)
         size = (width, height)
-    resized = image.resize(size, Image.Resampling.BILINEAR, reducing_gap=3.0)
-    return np.asarray(resized)
+    return np.asarray(image.resize(size, Image.Resampling.BILINEAR))
 
 
 def normalise(pixels: Tensor) -> Tensor:
@@ -122,7 +121,9 @@ def _batches(rows: list[tuple], size: int) -> Iterator[list[tuple]]:
 
 def _input(data: bytes, knobs: Describe) -> np.ndarray | str:
     try:
-        image = images.decode(data, draft=knobs.resolution)
+        # Half-way to the target a JPEG decoder may shrink: descriptors then stay the same to five
+        # digits, while shrinking all the way costs up to 0.06 of cosine.
+        image = images.decode(data, draft=2 * knobs.resolution)
     except images.ImageError as error:
         return error.status
     return resize(image, mode=knobs.resize, resolution=knobs.resolution)

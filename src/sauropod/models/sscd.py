@@ -1,31 +1,25 @@
 """SSCD, the copy-detection descriptor: ResNet trunk, GeM pooling, one linear layer, L2 norm.
 
 Pizzi et al., "A Self-Supervised Descriptor for Image Copy Detection", CVPR 2022, section 4.1.
-Parameter names are torchvision's (`conv1`, `layer1.0.bn2`, `fc`), so the authors' weights in that
-format load as they are; their TorchScript files load too and need no architecture from here.
+Parameter names are torchvision's (`conv1`, `layer1.0.bn2`, `fc`); `sscd_files` reads and writes.
 
 Shapes: B images, H x W pixels, C channels of the trunk's last map, D descriptor width.
 """
 
-import dataclasses
-import json
-import warnings
-import zipfile
-from pathlib import Path
-
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from sauropod import io
 from sauropod.config import SscdArch
-from sauropod.errors import InputError
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-BLOCKS_PER_STAGE = {"resnet18": (2, 2, 2, 2), "resnet50": (3, 4, 6, 3)}
+BLOCKS_PER_STAGE = {
+    "resnet18": (2, 2, 2, 2),
+    "resnet50": (3, 4, 6, 3),
+    "resnext101": (3, 4, 23, 3),
+}
+RESNEXT_GROUPS = 32
 
 
 def gem(x: Tensor, *, p: float, eps: float = 1e-6) -> Tensor:
@@ -37,22 +31,25 @@ def gem(x: Tensor, *, p: float, eps: float = 1e-6) -> Tensor:
 
 
 class Block(nn.Module):
-    """Residual block: two 3x3 convolutions (resnet18) or 1x1, 3x3, 1x1 (resnet50)."""
+    """Residual block: two 3x3 convolutions (resnet18) or 1x1, 3x3, 1x1 (the others)."""
 
-    def __init__(self, inputs: int, width: int, *, stride: int, bottleneck: bool) -> None:
-        """Take the channels that come in and the block's width; a bottleneck puts out 4 x width."""
+    def __init__(self, inputs: int, width: int, *, stride: int, trunk: str) -> None:
+        """Take the channels that come in and the stage's width; a bottleneck puts out 4 x width."""
         super().__init__()
+        bottleneck = trunk != "resnet18"
         outputs = width * 4 if bottleneck else width
+        # ResNeXt 32x4d: 32 groups of 4 channels in the first stage, in all twice the width.
+        groups, middle = (RESNEXT_GROUPS, 2 * width) if trunk == "resnext101" else (1, width)
         # torchvision strides in the 3x3 convolution of a bottleneck ("ResNet V1.5").
         kernels = (1, 3, 1) if bottleneck else (3, 3)
         strides = (1, stride, 1) if bottleneck else (stride, 1)
-        widths = (inputs, width, width, outputs) if bottleneck else (inputs, width, outputs)
+        widths = (inputs, middle, middle, outputs) if bottleneck else (inputs, width, outputs)
         for i, (kernel, step) in enumerate(zip(kernels, strides, strict=True), start=1):
-            conv = nn.Conv2d(
-                widths[i - 1], widths[i], kernel, step, padding=kernel // 2, bias=False
-            )
+            parts = groups if kernel == 3 else 1
+            into, out = widths[i - 1], widths[i]
+            conv = nn.Conv2d(into, out, kernel, step, kernel // 2, groups=parts, bias=False)
             self.add_module(f"conv{i}", conv)
-            self.add_module(f"bn{i}", nn.BatchNorm2d(widths[i]))
+            self.add_module(f"bn{i}", nn.BatchNorm2d(out))
         self.depth = len(kernels)
         self.downsample: nn.Module | None = None
         if stride != 1 or inputs != outputs:
@@ -74,10 +71,9 @@ class Sscd(nn.Module):
     """Trunk + GeM + linear; `forward` gives L2-normalised descriptors."""
 
     def __init__(self, arch: SscdArch) -> None:
-        """Build uninitialised layers; `create` initialises, `load` fills them."""
+        """Build uninitialised layers; `create` or `sscd_files.load` fills them."""
         super().__init__()
         self.arch = arch
-        bottleneck = arch.trunk == "resnet50"
         self.conv1 = nn.Conv2d(3, arch.width, 7, 2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(arch.width)
         self.maxpool = nn.MaxPool2d(3, 2, padding=1)
@@ -87,8 +83,8 @@ class Sscd(nn.Module):
             blocks = []
             for j in range(count):
                 stride = 2 if i > 0 and j == 0 else 1
-                blocks.append(Block(inputs, width, stride=stride, bottleneck=bottleneck))
-                inputs = width * 4 if bottleneck else width
+                blocks.append(Block(inputs, width, stride=stride, trunk=arch.trunk))
+                inputs = width if arch.trunk == "resnet18" else width * 4
             self.add_module(f"layer{i + 1}", nn.Sequential(*blocks))
         self.fc = nn.Linear(inputs, arch.dim)
 
@@ -146,110 +142,3 @@ def whiten(model: Sscd, outputs: Tensor, *, shrinkage: float) -> None:
     weight, bias = model.fc.weight, model.fc.bias
     bias.copy_(turn.to(bias) @ (bias - mean.to(bias)))
     weight.copy_(turn.to(weight) @ weight)
-
-
-def save(model: Sscd, path: Path) -> None:
-    """Write weights as safetensors, the architecture's knobs in the metadata."""
-    tensors = {name: value.contiguous().cpu() for name, value in model.state_dict().items()}
-    with io.replacing(path) as temporary:
-        save_file(tensors, temporary, {"knobs": json.dumps(dataclasses.asdict(model.arch))})
-
-
-def load(path: Path, *, device: torch.device) -> nn.Module:
-    """Read a descriptor network in any of the three formats, ready for inference.
-
-    1. our safetensors (architecture in the metadata);
-    2. a torchvision-layout state dict written by `torch.save`, optional prefix `backbone.` (the
-       authors' `*.torchvision.pt`): tensors only, nothing in the file is executed;
-    3. a TorchScript archive (`*.torchscript.pt`): a *program* in TorchScript's own language, which
-       `torch.jit.load` runs; it cannot run Python, but name only files you trust.
-
-    Raises InputError when the file is none of these or its tensors fit no known trunk.
-    """
-    if not path.is_file():
-        raise InputError(
-            path,
-            expected="descriptor weights",
-            found="no such file",
-            fix="name a .safetensors, .torchvision.pt or .torchscript.pt file",
-        )
-    if path.suffix == ".safetensors":
-        model = _load_safetensors(path)
-    elif _is_torchscript(path):
-        model = _load_torchscript(path)
-    else:
-        model = _load_state_dict(path)
-    return model.to(device).eval()
-
-
-def _is_torchscript(path: Path) -> bool:
-    if not zipfile.is_zipfile(path):
-        return False
-    with zipfile.ZipFile(path) as archive:
-        return any("/code/" in name for name in archive.namelist())
-
-
-def _load_torchscript(path: Path) -> nn.Module:
-    try:
-        with warnings.catch_warnings():
-            # Deprecated for writing; the authors' published files are in this format.
-            warnings.simplefilter("ignore", DeprecationWarning)
-            return torch.jit.load(path, map_location="cpu")
-    except RuntimeError as error:
-        raise _not_sscd(path, str(error).splitlines()[0]) from error
-
-
-def _load_safetensors(path: Path) -> Sscd:
-    try:
-        with safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
-        arch = SscdArch(**json.loads(metadata["knobs"]))
-        tensors = load_file(path)
-    except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
-        raise _not_sscd(path, f"{type(error).__name__}: {error}") from error
-    return _fill(arch, tensors, path)
-
-
-def _load_state_dict(path: Path) -> Sscd:
-    try:
-        tensors = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # junk makes torch's restricted unpickler fail in any way
-        found = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise _not_sscd(path, found) from error
-    if not isinstance(tensors, dict):
-        raise _not_sscd(path, f"a {type(tensors).__name__}")
-    tensors = {
-        name.removeprefix("module.").removeprefix("backbone."): value
-        for name, value in tensors.items()
-    }
-    return _fill(_guess_arch(tensors, path), tensors, path)
-
-
-def _guess_arch(tensors: dict[str, Tensor], path: Path) -> SscdArch:
-    """Trunk, width and dim from the names and shapes of a state dict."""
-    if not {"conv1.weight", "fc.weight"} <= tensors.keys():
-        raise _not_sscd(path, "a state dict without conv1.weight and fc.weight")
-    return SscdArch(
-        trunk="resnet50" if "layer1.0.conv3.weight" in tensors else "resnet18",
-        width=tensors["conv1.weight"].shape[0],
-        dim=tensors["fc.weight"].shape[0],
-    )
-
-
-def _fill(arch: SscdArch, tensors: dict[str, Tensor], path: Path) -> Sscd:
-    with torch.device("meta"):
-        model = Sscd(arch)
-    try:
-        model.load_state_dict(tensors, strict=True, assign=True)
-    except RuntimeError as error:
-        raise _not_sscd(path, " ".join(str(error).split())[:300]) from error
-    return model
-
-
-def _not_sscd(path: Path, found: str) -> InputError:
-    return InputError(
-        path,
-        expected="SSCD weights (ResNet-18 or -50 with a linear projection)",
-        found=found,
-        fix="name weights of train_sscd.py, or the authors' torchvision or TorchScript file",
-    )

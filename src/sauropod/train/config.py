@@ -253,11 +253,11 @@ class Speed:
 class TrainSscd:
     """Train the copy-detection descriptor (SSCD) when no weights are given."""
 
-    version: int = 1
+    version: int = 2
     """Raise when the code changes results."""
     seed: int = 0
     """Seed of initialisation, augmentation and order."""
-    arch: Literal["resnet50", "resnet18"] = "resnet50"
+    arch: Literal["resnet50", "resnet18", "resnext101"] = "resnet50"
     """Trunk."""
     width: int = 64
     """Channels of the trunk's first stage."""
@@ -301,6 +301,12 @@ class TrainSscd:
     """Share of copies with a sticker over them."""
     rotate_share: float = 0.05
     """Share of copies in quarter turns, and the same again at any angle."""
+    mix_share: float = 0.05
+    """Share of copies that are mixed with another one and match both images' copies."""
+    cutmix_share: float = 0.5
+    """Share of those that hold a box of the other (CutMix); the rest are blended (mixup)."""
+    mix_alpha: float = 2.0
+    """Both parameters of the Beta law of the share that a mixed copy keeps."""
     whiten: bool = True
     """Whiten descriptors at the end, by the covariance over training images."""
     shrinkage: float = 0.1

@@ -19,6 +19,7 @@ class Purpose(enum.IntEnum):
     MASKS = 3
     MODEL = 4
     WEIGHTS = 5
+    MIXING = 6
 
 
 def keyed(seed: int, *, purpose: Purpose, counter: int) -> np.random.Generator:

@@ -33,6 +33,7 @@ from sauropod.train.recipe import Schedules
 from sauropod.train.schedule import Schedule
 from sauropod.train.sscd_augment import copied
 from sauropod.train.sscd_loss import entropy_loss, info_nce
+from sauropod.train.sscd_mix import mixed
 
 WHITENING_IMAGES = 50_000
 WHITENING_BATCH = 64
@@ -45,7 +46,7 @@ class Copies:
     pixels: Tensor
     """(2 * B, S, S, 3) uint8."""
     sources: Tensor
-    """(2 * B,) int64, image_id: an image drawn twice in a step is no negative of itself."""
+    """(2 * B, 2) int64, image_id of the images a copy holds: one twice, or two when mixed."""
 
     def to(self, device: torch.device | str) -> Self:
         """The same copies on another device."""
@@ -111,8 +112,9 @@ class CopyPairs:
             for image, position in zip(drawn.images, positions, strict=True)
             for c in range(2)
         ]
-        sources = torch.from_numpy(drawn.image_ids.repeat(2))
-        batch = Copies(torch.from_numpy(np.stack(copies)), sources)
+        rng = keyed(seed, purpose=Purpose.MIXING, counter=step)
+        pixels, sources = mixed(np.stack(copies), drawn.image_ids.repeat(2), rng, knobs=self.knobs)
+        batch = Copies(torch.from_numpy(pixels), torch.from_numpy(sources))
         return Loaded((batch,), num_images=size, replaced=drawn.replaced)
 
 

@@ -7,17 +7,20 @@ turn, text, sticker, any turn, crop, colour, grey, blur, JPEG. Stickers and lett
 Shapes: H x W image, S side of the view.
 """
 
-import math
+import bisect
+import string
 
 import cv2
 import numpy as np
 
 from sauropod.train.augment import jitter_fast
-from sauropod.train.config import TrainSscd
-from sauropod.train.views import Jitter
+from sauropod.train.config import Crops, TrainSscd
+from sauropod.train.views import Jitter, draw
 
-LETTERS = "ABCDEFGHIKLMNOPRSTUVWXYZabcdefghiklmnoprstuvwxyz0123456789 .,!?@()"
-ASPECTS = (3 / 4, 4 / 3)
+LETTERS = string.ascii_letters + string.digits + string.punctuation + " "
+FONT = cv2.FONT_HERSHEY_SIMPLEX
+LETTER_HEIGHT = 22
+"""Of the font at scale one, pixels."""
 JITTER_SHARE = 0.8
 BLUR_REFERENCE = 224
 """Side in pixels for which `blur_sigma` is meant; smaller views are blurred less."""
@@ -57,18 +60,16 @@ def copied(image: np.ndarray, rng: np.random.Generator, *, knobs: TrainSscd) -> 
 def cropped(
     image: np.ndarray, rng: np.random.Generator, *, scale: tuple[float, float], size: int
 ) -> np.ndarray:
-    """Cut a random box (share of the area in `scale`) and resize it to (S, S).
+    """Cut a random box (area and aspect as DINOv2's crops) and resize it to (S, S).
 
-    The box is up to a third wider or taller than the image's own shape.
+    `scale` bounds the box's share of the area; an image that is narrower than any such box gives
+    its middle.
     """
     height, width = image.shape[:2]
-    area = rng.uniform(*scale) * height * width
-    aspect = math.exp(rng.uniform(math.log(ASPECTS[0]), math.log(ASPECTS[1]))) * width / height
-    w = min(width, max(1, round(math.sqrt(area * aspect))))
-    h = min(height, max(1, round(math.sqrt(area / aspect))))
-    x, y = int(rng.integers(width - w + 1)), int(rng.integers(height - h + 1))
-    method = cv2.INTER_AREA if min(w, h) >= size else cv2.INTER_LINEAR
-    return cv2.resize(image[y : y + h, x : x + w], (size, size), interpolation=method)
+    view, _ = draw(rng, width=width, height=height, crops=Crops(global_scale=scale, num_local=0))
+    left, top, right, bottom = view.box
+    method = cv2.INTER_AREA if min(right - left, bottom - top) >= size else cv2.INTER_LINEAR
+    return cv2.resize(image[top:bottom, left:right], (size, size), interpolation=method)
 
 
 def recoloured(
@@ -89,24 +90,36 @@ def recoloured(
 
 
 def with_text(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Write random letters, 0.1 to 0.3 of the height tall, opacity 0.1 to 1, any colour."""
+    """Write random letters, 0.1 to 0.3 of the short side tall, opacity 0.1 to 1, any colour.
+
+    As many as fit into the width, or fewer, anywhere inside.
+    """
     height, width = image.shape[:2]
-    text = "".join(LETTERS[i] for i in rng.integers(len(LETTERS), size=rng.integers(3, 12)))
-    # OpenCV's simplex letters are 22 pixels tall at scale one.
-    tall = rng.uniform(0.1, 0.3) * height
-    at = int(rng.uniform(-0.1, 0.6) * width), int(rng.uniform(0.15, 1.0) * height)
+    tall = rng.uniform(0.1, 0.3) * min(height, width)
+    scale, thick = tall / LETTER_HEIGHT, max(1, round(tall / 10))
+    letters = "".join(LETTERS[i] for i in rng.integers(len(LETTERS), size=100))
+
+    def extent(count: int) -> int:
+        return cv2.getTextSize(letters[:count], FONT, scale, thick)[0][0]
+
+    fitting = bisect.bisect_right(range(1, 101), width, key=extent)
+    if not fitting:
+        return image
+    count = int(rng.integers(1, fitting + 1))
+    x = round(rng.random() * (width - extent(count)))
+    y = round(tall + rng.random() * (height - tall))
     colour = tuple(rng.integers(256, size=3).tolist())
     layer = image.copy()
-    thick = max(1, round(tall / 10))
-    cv2.putText(layer, text, at, cv2.FONT_HERSHEY_SIMPLEX, tall / 22, colour, thick, cv2.LINE_AA)
+    cv2.putText(layer, letters[:count], (x, y), FONT, scale, colour, thick, cv2.LINE_AA)
     return _blend(image, layer, opacity=rng.uniform(0.1, 1))
 
 
 def with_sticker(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Put a disc with a face on it, 0.1 to 0.5 of the height tall, opacity 0.7 to 1."""
+    """Put a disc with a face inside, 0.1 to 0.5 of the short side wide, opacity 0.7 to 1."""
     height, width = image.shape[:2]
-    radius = max(2, round(rng.uniform(0.05, 0.25) * height))
-    x, y = int(rng.uniform(0, width)), int(rng.uniform(0, height))
+    radius = max(1, round(rng.uniform(0.05, 0.25) * min(height, width)))
+    x = round(radius + rng.random() * (width - 2 * radius))
+    y = round(radius + rng.random() * (height - 2 * radius))
     colour, ink = (tuple(rng.integers(256, size=3).tolist()) for _ in range(2))
     layer = image.copy()
     cv2.circle(layer, (x, y), radius, colour, -1, cv2.LINE_AA)

@@ -1,7 +1,7 @@
 """The two losses of the copy-detection descriptor (Pizzi et al. 2022, section 4.3).
 
-Shapes: R rows = copies of a batch's images, D width. Rows with the same source match; everything
-else is a negative. Always in fp32.
+Shapes: R rows = copies of a batch's images, D width, K images that a row may hold. Rows with a
+source in common match; everything else is a negative. Always in fp32.
 """
 
 import torch
@@ -16,7 +16,8 @@ def info_nce(descriptors: Tensor, *, sources: Tensor, temperature: float) -> Ten
 
     Args:
         descriptors: (R, D), L2-normalised.
-        sources: (R,) integer: which image a row is a copy of; every row needs a match.
+        sources: (R, K) integer: which images a row holds, one of them repeated where it holds
+            fewer; every row needs a match.
         temperature: Divides the inner products; the paper's 0.05.
 
     Returns:
@@ -25,7 +26,7 @@ def info_nce(descriptors: Tensor, *, sources: Tensor, temperature: float) -> Ten
     with torch.autocast(descriptors.device.type, enabled=False):
         unit = descriptors.float()
         similarity = unit @ unit.t() / temperature
-        same = sources[:, None] == sources[None, :]
+        same = _matches(sources)
         itself = torch.eye(len(unit), dtype=torch.bool, device=unit.device)
         matches = same & ~itself
         others = similarity.masked_fill(same, -torch.inf).logsumexp(dim=1, keepdim=True)
@@ -41,13 +42,22 @@ def entropy_loss(descriptors: Tensor, *, sources: Tensor) -> Tensor:
 
     Args:
         descriptors: (R, D), L2-normalised.
-        sources: (R,) integer: which image a row is a copy of; two sources at least.
+        sources: (R, K) integer: which images a row holds; every row needs one it does not match.
 
     Returns:
         Scalar float32, at least -log 2.
     """
     with torch.autocast(descriptors.device.type, enabled=False):
         unit = descriptors.float()
-        same = sources[:, None] == sources[None, :]
+        same = _matches(sources)
         nearest = (unit @ unit.t()).masked_fill(same, -2).amax(dim=1)
         return -0.5 * (2 - 2 * nearest).clamp(min=1e-6).log().mean()
+
+
+def _matches(sources: Tensor) -> Tensor:
+    """Which rows (R, K) have a source in common, each with itself too: (R, R) bool."""
+    pairs = [(a, b) for a in sources.unbind(1) for b in sources.unbind(1)]
+    found = pairs[0][0][:, None] == pairs[0][1]
+    for a, b in pairs[1:]:
+        found |= a[:, None] == b
+    return found

@@ -23,6 +23,7 @@ MODEL = sscd.create(SscdArch(trunk="resnet18", width=8, dim=16), seed=0).eval()
         ((40, 80), "short", (16, 32)),
         ((80, 40), "short", (32, 16)),
         ((33, 50), "short", (16, 24)),
+        ((30, 50), "short", (16, 26)),  # 26.7 rounded down
         ((10, 400), "short", (16, 64)),  # the long side ends at four times the short one
         ((40, 80), "square", (16, 16)),
     ],
@@ -30,6 +31,19 @@ MODEL = sscd.create(SscdArch(trunk="resnet18", width=8, dim=16), seed=0).eval()
 def test_size(size: tuple[int, int], mode: str, expected: tuple[int, int]) -> None:
     found = descriptors.resize(Image.new("RGB", size), mode=mode, resolution=16)
     assert found.shape == (expected[1], expected[0], 3)
+
+
+@pytest.mark.parametrize("mode", ["short", "square"])
+def test_resize_against_torchs_antialiased_bilinear(mode: str) -> None:
+    small = np.random.default_rng(0).integers(0, 256, (9, 12, 3), np.uint8)
+    image = Image.fromarray(small).resize((301, 222), Image.Resampling.BICUBIC)
+    found = descriptors.resize(image, mode=mode, resolution=48)
+    pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float()
+    expected = torch.nn.functional.interpolate(
+        pixels, found.shape[:2], mode="bilinear", antialias=True
+    )
+    difference = torch.from_numpy(found.copy()).float() - expected[0].permute(1, 2, 0)
+    assert difference.abs().max() < 1.01
 
 
 def test_normalise_by_hand() -> None:

@@ -78,8 +78,23 @@ def test_a_step_is_a_function_of_the_step(table: Path) -> None:
     a, b = pairs[0](2), pairs[1](2)
     assert torch.equal(a.parts[0].pixels, b.parts[0].pixels)
     assert a.parts[0].pixels.shape == (16, 32, 32, 3)
-    assert torch.equal(a.parts[0].sources[::2], a.parts[0].sources[1::2])
-    assert len(set(a.parts[0].sources.tolist())) == 8  # an epoch is 24 images: none twice in a step
+    own = a.parts[0].sources[:, 0]
+    assert torch.equal(own[::2], own[1::2])
+    assert len(set(own.tolist())) == 8  # an epoch is 24 images: none twice in a step
+
+
+def test_copies_are_mixed_by_the_knob(table: Path) -> None:
+    rows = sscd.read_rows([table])
+    samples = Samples(rows, seed=0, cache=True)
+    plain, some, every = (
+        sscd.CopyPairs(samples, knobs=dataclasses.replace(KNOBS, mix_share=share))(0).parts[0]
+        for share in (0.0, 0.3, 1.0)
+    )
+    assert torch.equal(plain.sources[:, 0], plain.sources[:, 1])
+    held = (some.sources[:, 0] != some.sources[:, 1], every.sources[:, 0] != every.sources[:, 1])
+    assert 0 < held[0].sum() < held[1].sum()
+    changed = (some.pixels != plain.pixels).flatten(1).any(dim=1)
+    assert torch.equal(changed, held[0])
 
 
 def test_resumed_equals_uninterrupted(table: Path, tmp_path: Path) -> None:

@@ -52,6 +52,13 @@ def test_whole_crop_is_a_plain_resize_or_mirror() -> None:
     np.testing.assert_array_equal(square, image[:32, :32])
 
 
+def test_a_banner_gives_its_middle() -> None:
+    """No box of a whole banner's area fits; the widest allowed one is 4:3."""
+    image = np.broadcast_to(np.arange(200, dtype=np.uint8)[:, None], (20, 200, 3))
+    out = sscd_augment.cropped(image, rng(0), scale=(1, 1), size=27)
+    assert (out.min(), out.max()) == (86, 112)
+
+
 @pytest.mark.parametrize("scale", [0.1, 0.5])
 def test_crops_have_the_area_asked_for(scale: float) -> None:
     """Counted on an image whose pixels say where they are."""
@@ -98,3 +105,18 @@ def test_jpeg_keeps_channels_in_place() -> None:
     assert np.abs(out.astype(int) - image).max() < 12
     worse = sscd_augment.through_jpeg(photo(), quality=5)
     assert np.abs(worse.astype(int) - photo()).mean() > 2
+
+
+@pytest.mark.parametrize("edit", [sscd_augment.with_text, sscd_augment.with_sticker])
+def test_overlays_stay_inside(edit: object) -> None:
+    """Drawn on a large image, nothing reaches the frame more often than chance would."""
+    image = np.full((300, 500, 3), 128, np.uint8)
+    seen = []
+    for key in range(40):
+        changed = (edit(image, rng(key)) != image).any(axis=-1)
+        rows, columns = np.flatnonzero(changed.any(axis=1)), np.flatnonzero(changed.any(axis=0))
+        if rows.size:
+            seen.append((rows[-1] - rows[0] + 1, columns[-1] - columns[0] + 1))
+    heights = np.array(seen)[:, 0]
+    assert heights.min() > 0.05 * 300
+    assert heights.max() < 0.6 * 300
