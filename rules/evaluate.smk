@@ -57,6 +57,58 @@ rule evaluate:
         " --out {output.metrics} {params.knobs} {resources.speed} 2> {log}"
 
 
+rule evaluate_instance:
+    input:
+        backbone=by(PLAN.evaluation.backbone_of, "model"),
+        world=PLAN.world,
+    output:
+        "results/evaluate/{model}.{benchmark}.parquet",
+    log:
+        "logs/evaluate/{model}.{benchmark}.log",
+    benchmark:
+        "benchmarks/evaluate/{model}.{benchmark}.tsv"
+    wildcard_constraints:
+        benchmark=PLAN.pattern(PLAN.evaluation.of_kind("instance")),
+    conda:
+        "../envs/gpu.yaml"
+    resources:
+        gpu=1,
+        mem_mb=32_000,
+        runtime=480,
+        speed=SPEED.get("evaluate_instance", ""),
+        src=SRC,
+    params:
+        what=by(PLAN.evaluation.flags, "model", "benchmark"),
+        knobs=by(PLAN.evaluation.knobs, "benchmark"),
+    shell:
+        "python {resources.src}/evaluate_instance.py {params.what} --out {output} {params.knobs} {resources.speed} 2> {log}"
+
+
+rule visualise:
+    input:
+        backbone=by(PLAN.evaluation.backbone_of, "model"),
+        world=PLAN.world,
+    output:
+        pca="results/visualise/{model}.pca.png",
+        matches="results/visualise/{model}.matches.png",
+        attention="results/visualise/{model}.attention.png",
+    log:
+        "logs/visualise/{model}.log",
+    conda:
+        "../envs/gpu.yaml"
+    resources:
+        gpu=1,
+        mem_mb=16_000,
+        runtime=60,
+        speed=SPEED.get("visualise", ""),
+        src=SRC,
+    params:
+        knobs=KNOBS["visualise"],
+    shell:
+        "python {resources.src}/visualise.py --backbone {input.backbone} --pca {output.pca} --matches {output.matches}"
+        " --attention {output.attention} {params.knobs} {resources.speed} 2> {log}"
+
+
 rule truth:
     input:
         metrics=METRICS,
@@ -129,6 +181,7 @@ rule report:
         neighbours=expand("results/retrieve/{dataset}.parquet", dataset=PLAN.retrieved),
         manifest="results/manifest/lvd.parquet",
         metrics="results/evaluate/metrics.parquet",
+        plates=PLAN.evaluation.plates,
         logs=PLAN.training_logs,
         weights=PLAN.weights,
     output:
@@ -159,6 +212,6 @@ rule report:
         "python {resources.src}/report.py --pool {params.pool} --summaries {params.summaries}"
         " --images {params.images} {params.references} --ingested {params.ingested} --screened {params.screened}"
         " --duplicates {input.duplicates} --copies {input.copies} --neighbours {input.neighbours}"
-        " --manifest {input.manifest} --metrics {input.metrics} --logs {input.logs} --weights {input.weights}"
+        " --manifest {input.manifest} --metrics {input.metrics} --plates {input.plates} --logs {input.logs} --weights {input.weights}"
         " --benchmarks-tsv {params.timings} --dag {resources.dag} --curves {output.curves}"
         " --out {output.page} 2> {log}"

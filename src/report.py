@@ -16,6 +16,7 @@ from sauropod.report import dag as rule_graph
 from sauropod.report import sheet
 from sauropod.report.curves import read_run
 from sauropod.report.page import Tables, render
+from sauropod.report.plates import read_plates
 from sauropod.report.provenance import made_by, timings
 from sauropod.schema import Table
 
@@ -38,6 +39,7 @@ def main(
     manifest: tuple[Path, ...] = (),
     metrics: tuple[Path, ...] = (),
     logs: tuple[Path, ...] = (),
+    plates: tuple[Path, ...] = (),
     curves: Path | None = None,
     benchmarks_tsv: tuple[Path, ...] = (),
     weights: tuple[Path, ...] = (),
@@ -59,6 +61,7 @@ def main(
         manifest: Training set (MANIFEST).
         metrics: Measured numbers, floors, claims and truth checks (METRICS), in the order shown.
         logs: Training logs (log.parquet).
+        plates: What visualise painted: <model>.<plate>.png.
         curves: Folder for the curves of every training run as PNG.
         benchmarks_tsv: Benchmark files of Snakemake.
         weights: Weights whose provenance is listed.
@@ -79,6 +82,7 @@ def main(
         neighbours=_read(neighbours, schema.NEIGHBOURS),
         manifest=_read(manifest, schema.MANIFEST),
         metrics=_read(metrics, schema.METRICS),
+        plates=read_plates(plates),
         runs=tuple(map(read_run, logs)),
         provenance=tuple(map(made_by, files)),
         timings=tuple(timings(benchmarks_tsv)),

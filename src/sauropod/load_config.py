@@ -22,6 +22,7 @@ from sauropod.demo import config as demo
 from sauropod.errors import InputError
 from sauropod.evaluate import config as evaluate
 from sauropod.train import config as train
+from sauropod.visualise import config as visualise
 
 T = TypeVar("T")
 
@@ -52,6 +53,7 @@ STAGES: dict[str, type] = {
     "evaluate_segmentation": evaluate.Segmentation,
     "evaluate_depth": evaluate.Depth,
     "evaluate_instance": evaluate.Instance,
+    "visualise": visualise.Visualise,
 }
 TRAINING = ("train_sscd", "pretrain", "adapt", "distill")  # stages whose speed is a train.Speed
 BLOCKS = (*STAGES, "pool", "curated", "benchmarks", "runs", "models", "claims", "speed")

@@ -23,7 +23,7 @@ from sauropod.evaluate.scores import measured_scores, score
 
 
 def labels_of(dataset: Dataset, features: Mapping[str, Features], split: str) -> Tensor:
-    """Labels of a split's readable images: int64 (n,) or int8 (n, C)."""
+    """Labels of a split's readable images: int64 (n,) or bool (n, C)."""
     return torch.from_numpy(dataset.splits[split].labels)[features[split].rows]
 
 
@@ -63,7 +63,7 @@ def linear_rows(
     blocks = tuple(dict.fromkeys(min(count, kept) for count in knobs.num_blocks))
     recipe = Recipe(knobs.learning_rates, blocks, knobs.steps, knobs.batch_size)
     targets = labels_of(dataset, features, TRAIN)
-    targets = (targets > 0).float() if targets.ndim == 2 else targets
+    targets = targets.float() if targets.ndim == 2 else targets
     heads = fit(
         cached(features[TRAIN], targets=targets, recipe=recipe, seed=knobs.seed),
         widths=(features[TRAIN].cls.shape[2], features[TRAIN].patch_mean.shape[1]),

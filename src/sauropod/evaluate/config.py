@@ -45,10 +45,15 @@ LAYOUTS: dict[Kind, tuple[str, ...]] = {
         "tars",
         "parquet",
     ),
-    "robustness": ("class_folders", "imagenet_real", "imagenet_c"),
+    "robustness": (
+        "image_folder",
+        "imagenet_real",
+        "imagenet_v2",
+        "imagenet_c",
+    ),
     "segmentation": ("ade20k", "cityscapes", "voc2012", "pairs"),
     "depth": ("nyu", "kitti", "sun_rgbd", "pairs"),
-    "instance": ("revisited", "met", "amstertime", "copydays", "groups"),
+    "instance": ("revisited", "met", "amstertime", "copydays", "disc21", "groups"),
 }
 """Kind -> the layouts its reader knows."""
 
@@ -242,7 +247,20 @@ class Instance:
     """Short side after the resize, pixels."""
     crop: int = 224
     """Side of the centre crop, pixels."""
-    neighbours: tuple[int, ...] = (1, 2, 3, 5, 10, 20, 50)
+    neighbours: tuple[int, ...] = (1, 2, 3, 5, 7, 10, 15, 20, 50)
     """k of Met's k-NN classifier; the best on its validation set is reported."""
-    temperatures: tuple[float, ...] = (0.01, 0.1, 1.0, 10.0, 50.0, 100.0)
-    """Its temperatures, chosen with k."""
+    sharpness: tuple[float, ...] = (
+        0.01,
+        0.1,
+        1.0,
+        5.0,
+        10.0,
+        15.0,
+        20.0,
+        25.0,
+        30.0,
+        50.0,
+        100.0,
+        500.0,
+    )
+    """Factors of its similarities before the softmax (inverse temperatures), chosen with k."""

@@ -15,6 +15,7 @@ COLOUR, RANDOM = "colour", "random"  # floors: a crude colour feature, an untrai
 FLOORS = (COLOUR, RANDOM)
 WITH_FEATURES: tuple[Kind, ...] = ("classification", "robustness")
 """Kinds that read what `extract` wrote; the others read the backbone."""
+PLATES = ("pca", "matches", "attention")  # what `visualise` paints
 DENSE: tuple[Kind, ...] = ("segmentation", "depth")
 
 
@@ -36,6 +37,7 @@ class Evaluation:
             main: The model whose architecture the untrained floor has.
         """
         self._knobs, self._backbones, self._main = config.knobs, backbones, main
+        self._runs = config.runs
         self._benchmarks = {one.name: one for one in config.benchmarks}
         self.benchmarks = list(self._benchmarks)
         self.models = [*FLOORS, *backbones]
@@ -53,6 +55,16 @@ class Evaluation:
             for model in self.models
             for benchmark in self.benchmarks
             if not (model == COLOUR and benchmark in dense)
+        ]
+
+    @property
+    def plates(self) -> list[str]:
+        """What the main run's models, and those named, see of the pictures; none without them."""
+        shown = [model for model in self._backbones if model not in self._runs]
+        return [
+            f"results/visualise/{model}.{plate}.png"
+            for model in (shown if self._knobs["visualise"].images else ())
+            for plate in PLATES
         ]
 
     def backbone_of(self, model: str) -> list[str]:

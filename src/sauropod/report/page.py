@@ -35,6 +35,7 @@ class Tables:
     neighbours: pl.DataFrame | None = None
     manifest: pl.DataFrame | None = None
     metrics: pl.DataFrame | None = None
+    plates: Mapping[str, list[galleries.Picture]] = field(default_factory=dict)
     runs: tuple[Run, ...] = ()
     provenance: tuple[Made, ...] = ()
     timings: tuple[Timing, ...] = ()

@@ -11,13 +11,15 @@ class Visualise:
     """Raise when the code changes results."""
     seed: int = 0
     """Seed of an untrained backbone."""
+    images: tuple[str, ...] = ()
+    """Pictures of similar things: files, or folders of them; without any nothing is painted."""
     size: int = 448
     """Longer side of the pictures, pixels."""
-    pictures: int = 4
-    """Pictures shown, evenly spaced among those given."""
+    count: int = 4
+    """Pictures shown, evenly spaced among those named."""
     foreground: float = 0.0
     """Where foreground begins on the first component, standard deviations from the mean."""
-    matches: int = 24
+    max_matches: int = 24
     """Matches drawn per pair at most."""
     radius: float = 2.0
     """Matches nearer than this to a better one are not drawn, patches."""

@@ -14,6 +14,9 @@ from sauropod.visualise.matching import matched
 from sauropod.visualise.pca import colours
 from sauropod.visualise.seen import Seen
 
+HEADS = 6
+"""Heads in a row."""
+
 
 def pca_plate(pictures: Sequence[Seen], masks: Sequence[Tensor]) -> Image.Image:
     """Pictures above, their foreground's components as colours below."""
@@ -45,7 +48,7 @@ def matches_plate(
 
 
 def attention_plate(pictures: Sequence[Seen], *, mass: float) -> Image.Image:
-    """Per row a picture, then the attention of its class token head by head.
+    """A picture, and beside it the attention of its class token head by head, at half the size.
 
     Args:
         pictures: One or more.
@@ -53,13 +56,14 @@ def attention_plate(pictures: Sequence[Seen], *, mass: float) -> Image.Image:
     """
     rows = []
     for one in pictures:
-        maps = [
-            paint.enlarged(
-                paint.heat(strongest(head.numpy(), mass=mass).reshape(one.grid)), one.image.size
-            )
-            for head in one.attention
+        small = one.image.reduce(2)
+        blank = Image.new("RGB", small.size, paint.PAPER)
+        heads = [strongest(head, mass=mass).reshape(one.grid) for head in one.attention.numpy()]
+        maps = [paint.enlarged(paint.heat(head), small.size) for head in heads]
+        rows += [
+            [blank if first else small, *maps[first : first + HEADS]]
+            for first in range(0, len(maps), HEADS)
         ]
-        rows.append([one.image, *maps])
     return paint.plate(rows)
 
 

@@ -13,7 +13,7 @@ from sauropod.load_config import STAGES, load
 SETS = [
     {"name": "in1k", "path": "in", "layout": "imagenet"},
     {"name": "mine", "path": "m", "crop": 96, "protocols": ["logreg"]},
-    {"name": "in_v2", "path": "v2", "kind": "robustness", "layout": "class_folders"},
+    {"name": "in_v2", "path": "v2", "kind": "robustness", "layout": "imagenet_v2"},
     {"name": "ade", "path": "ade", "kind": "segmentation", "layout": "ade20k"},
     {"name": "oxford", "path": "ox", "kind": "instance", "layout": "revisited"},
 ]
@@ -71,10 +71,7 @@ def test_a_benchmark_says_its_resolution_and_protocols() -> None:
         ({"layout": "imagnet"}, r"benchmarks\[0\].layout: .*found 'imagnet'; write 'imagenet'"),
         ({"kind": "depth", "layout": "ade20k"}, "use one of nyu"),
         ({"kind": "depht"}, "write 'depth'"),
-        (
-            {"kind": "robustness", "layout": "class_folders"},
-            "classes_of: expected a known knob, found ''",
-        ),
+        ({"kind": "robustness"}, "classes_of: expected a known knob, found ''"),
     ],
 )
 def test_mistakes_are_found_when_the_snakefile_is_read(
