@@ -34,13 +34,12 @@ rule evaluate:
         "results/extract/{model}.{benchmark}.safetensors",
     output:
         metrics="results/evaluate/{model}.{benchmark}.parquet",
-        head="results/evaluate/{model}.{benchmark}.head.safetensors",
     log:
         "logs/evaluate/{model}.{benchmark}.log",
     benchmark:
         "benchmarks/evaluate/{model}.{benchmark}.tsv"
     wildcard_constraints:
-        benchmark=PLAN.pattern(PLAN.evaluation.of_kind("classification")),
+        benchmark=PLAN.pattern(PLAN.evaluation.without_head),
     conda:
         "../envs/gpu.yaml"
     resources:
@@ -53,8 +52,40 @@ rule evaluate:
         what=by(PLAN.evaluation.flags, "model", "benchmark"),
         knobs=by(PLAN.evaluation.knobs, "benchmark"),
     shell:
-        "python {resources.src}/evaluate.py {params.what} --features {input} --head {output.head}"
+        "python {resources.src}/evaluate.py {params.what} --features {input}"
         " --out {output.metrics} {params.knobs} {resources.speed} 2> {log}"
+
+
+use rule evaluate as evaluate_with_head with:
+    output:
+        metrics="results/evaluate/{model}.{benchmark}.parquet",
+        head="results/evaluate/{model}.{benchmark}.head.safetensors",
+    wildcard_constraints:
+        benchmark=PLAN.pattern(PLAN.evaluation.with_head),
+
+
+rule evaluate_robustness:
+    input:
+        features="results/extract/{model}.{benchmark}.safetensors",
+        head=by(PLAN.evaluation.head_of, "model", "benchmark"),
+    output:
+        "results/evaluate/{model}.{benchmark}.parquet",
+    log:
+        "logs/evaluate/{model}.{benchmark}.log",
+    wildcard_constraints:
+        benchmark=PLAN.pattern(PLAN.evaluation.of_kind("robustness")),
+    conda:
+        "../envs/gpu.yaml"
+    resources:
+        mem_mb=16_000,
+        runtime=120,
+        src=SRC,
+    params:
+        what=by(PLAN.evaluation.flags, "model", "benchmark"),
+        knobs=by(PLAN.evaluation.knobs, "benchmark"),
+    shell:
+        "python {resources.src}/evaluate_robustness.py {params.what} --features {input.features}"
+        " --head {input.head} --out {output} {params.knobs} 2> {log}"
 
 
 rule evaluate_instance:

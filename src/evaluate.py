@@ -1,8 +1,7 @@
-"""Measure frozen features of a labelled set by k-NN and linear probe -> METRICS and the best head.
+"""Measure frozen features of a labelled set: k-NN, linear probe, logistic regression -> METRICS.
 
     python src/evaluate.py --model pretrained --benchmark objects --dataset data/objects \
         --features results/extract/pretrained.objects.safetensors \
-        --head results/evaluate/pretrained.objects.head.safetensors \
         --out results/evaluate/pretrained.objects.parquet
 
 With --chance-too True it also measures the most frequent class, under the name "chance".
@@ -14,6 +13,7 @@ import polars as pl
 
 from sauropod import cli, io, schema
 from sauropod.cli import Knobs
+from sauropod.errors import InputError
 from sauropod.evaluate.classification import chance, measure
 from sauropod.evaluate.config import Evaluate
 from sauropod.evaluate.datasets.read import read_dataset
@@ -27,12 +27,12 @@ def main(
     benchmark: str,
     dataset: Path,
     features: Path,
-    head: Path,
     out: Path,
     knobs: Knobs[Evaluate],
     layout: str = "image_folder",
     train: str = "train",
     test: str = "val",
+    head: Path | None = None,
     chance_too: bool = False,
     device: str = "cpu",
 ) -> None:
@@ -43,14 +43,18 @@ def main(
         benchmark: Name of the benchmark in the table; say the resolution when it is not the usual.
         dataset: Folder of the labelled set.
         features: What extract made of it.
-        head: safetensors to write: the best linear head.
         out: Parquet to write (METRICS).
         layout: How the set's files lie: image_folder, imagenet, voc2007, ...
         train: Folder of the training split of an image_folder.
         test: Folder of the split measured on of an image_folder.
+        head: safetensors to write: the best linear head.
         chance_too: Also measure the most frequent class.
         device: cpu or cuda.
     """
+    if head and "linear" not in knobs.protocols:
+        flag, found = "--head", f"protocols {', '.join(knobs.protocols)}"
+        fix = "add linear to the protocols"
+        raise InputError(flag, expected="a linear probe to keep", found=found, fix=fix)
     listed = read_dataset(dataset, layout=layout, train=train, test=test)
     found = load_features(features, splits=listed.splits)
     rows, best = measure(found, dataset=listed, knobs=knobs, device=device)
@@ -60,7 +64,8 @@ def main(
     if chance_too:
         floor = metrics_frame(chance(listed), model="chance", benchmark=benchmark, commit=commit)
         frame = pl.concat([frame, floor])
-    save_head(best, head, classes=listed.classes, stamp=made_by)
+    if head and best:
+        save_head(best, head, classes=listed.classes, stamp=made_by)
     schema.write(frame, out, schema.METRICS, made_by=made_by)
 
 

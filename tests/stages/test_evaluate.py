@@ -64,6 +64,14 @@ def test_help(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str
     assert "--neighbours" in text
 
 
+def test_a_head_wants_a_linear_probe(
+    labelled: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = ["--model", "m", "--benchmark", "b", "--dataset", labelled, "--features", "f"]
+    assert _run(monkeypatch, *flags, "--out", "o", "--head", "h", "--protocols", "knn") == 2
+    assert "add linear" in capsys.readouterr().err.splitlines()[-1]
+
+
 def test_missing_class_is_one_sentence_and_leaves_nothing(
     tmp_path: Path,
     labelled: Path,
@@ -75,7 +83,7 @@ def test_missing_class_is_one_sentence_and_leaves_nothing(
     (labelled / "val" / "b").rmdir()
     out = tmp_path / "out"
     flags = ["--model", "colour", "--benchmark", "toy", "--dataset", labelled]
-    flags += ["--features", tmp_path / "f", "--head", out / "h", "--out", out / "metrics.parquet"]
+    flags += ["--features", tmp_path / "f", "--out", out / "metrics.parquet"]
     assert _run(monkeypatch, *flags) == 2
     assert "no folder b" in capsys.readouterr().err.splitlines()[-1]
     assert not out.exists()

@@ -1,21 +1,26 @@
 """k-NN and linear probe of one model's frozen features of one labelled set, as METRICS rows.
 
 Scores are shares (0..1), by the dataset's own metric: `<protocol>_top1` (and `_top5` with more than
-five classes), `<protocol>_mean_per_class` or `<protocol>_mean_ap`, where the protocol is `knn<k>`
-or `linear`, the best head. Beside them `linear_best_learning_rate`, `linear_best_num_blocks`,
-`linear_best_avgpool`, and `unreadable_train`, `unreadable_test` (images left out).
+five classes), `<protocol>_mean_per_class` or `<protocol>_mean_ap`, where the protocol is `knn<k>`,
+`linear` (the best head), `logreg`, or `fewshot<images per class>`. A set that tells images apart by
+groups has `<protocol>_top1@<fact>=<value>` too. Beside them `linear_best_learning_rate`,
+`linear_best_num_blocks`, `linear_best_avgpool`, `logreg_best_c`, and `unreadable_train`,
+`unreadable_test` (images left out).
 """
 
 import time
 from collections.abc import Mapping
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from sauropod.evaluate import logistic
 from sauropod.evaluate.config import Evaluate
 from sauropod.evaluate.datasets.dataset import TEST, TRAIN, Dataset
 from sauropod.evaluate.features import Features
+from sauropod.evaluate.grouped import grouped_rows
 from sauropod.evaluate.knn import knn_probabilities
 from sauropod.evaluate.linear import Head, Recipe, best, cached, fit
 from sauropod.evaluate.measured import Measured
@@ -23,7 +28,7 @@ from sauropod.evaluate.scores import measured_scores, score
 
 
 def labels_of(dataset: Dataset, features: Mapping[str, Features], split: str) -> Tensor:
-    """Labels of a split's readable images: int64 (n,) or bool (n, C)."""
+    """Labels of a split's readable images: int64 (n,) or int8 (n, C)."""
     return torch.from_numpy(dataset.splits[split].labels)[features[split].rows]
 
 
@@ -63,7 +68,7 @@ def linear_rows(
     blocks = tuple(dict.fromkeys(min(count, kept) for count in knobs.num_blocks))
     recipe = Recipe(knobs.learning_rates, blocks, knobs.steps, knobs.batch_size)
     targets = labels_of(dataset, features, TRAIN)
-    targets = targets.float() if targets.ndim == 2 else targets
+    targets = (targets > 0).float() if targets.ndim == 2 else targets
     heads = fit(
         cached(features[TRAIN], targets=targets, recipe=recipe, seed=knobs.seed),
         widths=(features[TRAIN].cls.shape[2], features[TRAIN].patch_mean.shape[1]),
@@ -83,7 +88,70 @@ def linear_rows(
         "best_avgpool": float(head.reads.avgpool),
     }
     seconds, count = time.monotonic() - start, len(labels)
-    return [Measured(f"linear_{name}", v, count, seconds) for name, v in values.items()], head
+    rows = [Measured(f"linear_{name}", v, count, seconds) for name, v in values.items()]
+    split, places = dataset.splits[TEST], features[TEST].rows
+    return [*rows, *grouped_rows("linear", given[chosen], labels, split=split, places=places)], head
+
+
+def logreg_rows(
+    features: Mapping[str, Features], *, dataset: Dataset, knobs: Evaluate, device: str
+) -> list[Measured]:
+    """Logistic regression on the last CLS token, its penalty chosen on training images alone."""
+    start = time.monotonic()
+    targets = labels_of(dataset, features, TRAIN)
+    found, strength = logistic.search(
+        features[TRAIN].cls[:, -1],
+        targets=targets > 0 if targets.ndim == 2 else targets,
+        num_classes=len(dataset.classes),
+        grid=logistic.strengths(low=knobs.c_min, high=knobs.c_max, count=knobs.c_count),
+        worth=partial(score, metric=dataset.metric),
+        share=knobs.tuning_share,
+        seed=knobs.seed,
+        max_iterations=knobs.max_iterations,
+        device=device,
+    )
+    labels, given = labels_of(dataset, features, TEST), found.scores(features[TEST].cls[:, -1])
+    values = measured_scores(given, labels, metric=dataset.metric) | {"best_c": strength}
+    seconds = time.monotonic() - start
+    rows = [Measured(f"logreg_{name}", v, len(labels), seconds) for name, v in values.items()]
+    split, places = dataset.splits[TEST], features[TEST].rows
+    return [*rows, *grouped_rows("logreg", given, labels, split=split, places=places)]
+
+
+def few(labels: Tensor, *, shots: int, seed: int) -> Tensor:
+    """Places of up to `shots` images of every class, drawn by the seed, ascending."""
+    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
+    drawn = [order[labels[order] == label][:shots] for label in labels.unique()]
+    return torch.cat(drawn).sort().values
+
+
+def fewshot_rows(
+    features: Mapping[str, Features], *, dataset: Dataset, knobs: Evaluate, device: str
+) -> list[Measured]:
+    """Mean over several draws of k-NN with a few training images per class, k = the smallest."""
+    start = time.monotonic()
+    train, labels = (labels_of(dataset, features, split) for split in (TRAIN, TEST))
+    if train.ndim == 2:
+        return []
+    rows, k = [], min(knobs.neighbours)
+    for shots in knobs.shots:
+        values = []
+        for attempt in range(knobs.tries):
+            chosen = few(train, shots=shots, seed=knobs.seed + attempt)
+            votes = knn_probabilities(
+                features[TRAIN].cls[chosen, -1],
+                labels=train[chosen],
+                test=features[TEST].cls[:, -1],
+                num_classes=len(dataset.classes),
+                ks=(k,),
+                temperature=knobs.temperature,
+                device=device,
+            )
+            values.append(score(votes[k], labels, metric=dataset.metric))
+        seconds = time.monotonic() - start
+        name = f"fewshot{shots}_{dataset.metric}"
+        rows.append(Measured(name, float(np.mean(values)), len(labels), seconds))
+    return rows
 
 
 def unreadable_rows(features: Mapping[str, Features]) -> list[Measured]:
@@ -106,8 +174,8 @@ def chance(dataset: Dataset) -> list[Measured]:
 
 def measure(
     features: Mapping[str, Features], *, dataset: Dataset, knobs: Evaluate, device: str
-) -> tuple[list[Measured], Head]:
-    """Run the protocols that the knobs name, and the linear grid, whose best head is returned.
+) -> tuple[list[Measured], Head | None]:
+    """Run the protocols that the knobs name; the best head of the linear grid, where it is one.
 
     Args:
         features: Of the splits `train` and `test`.
@@ -115,8 +183,16 @@ def measure(
         knobs: Protocols, grids and schedules.
         device: Where the heads are trained and neighbours are searched.
     """
-    rows = []
-    if "knn" in knobs.protocols:
-        rows += knn_rows(features, dataset=dataset, knobs=knobs, device=device)
-    linear, head = linear_rows(features, dataset=dataset, knobs=knobs, device=device)
-    return [*rows, *linear, *unreadable_rows(features)], head
+    rows, head = [], None
+    for protocol in knobs.protocols:
+        match protocol:
+            case "knn":
+                rows += knn_rows(features, dataset=dataset, knobs=knobs, device=device)
+            case "linear":
+                found, head = linear_rows(features, dataset=dataset, knobs=knobs, device=device)
+                rows += found
+            case "logreg":
+                rows += logreg_rows(features, dataset=dataset, knobs=knobs, device=device)
+            case "fewshot":
+                rows += fewshot_rows(features, dataset=dataset, knobs=knobs, device=device)
+    return [*rows, *unreadable_rows(features)], head

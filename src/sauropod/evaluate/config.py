@@ -45,12 +45,7 @@ LAYOUTS: dict[Kind, tuple[str, ...]] = {
         "tars",
         "parquet",
     ),
-    "robustness": (
-        "image_folder",
-        "imagenet_real",
-        "imagenet_v2",
-        "imagenet_c",
-    ),
+    "robustness": ("class_folders", "imagenet_real", "imagenet_c"),
     "segmentation": ("ade20k", "cityscapes", "voc2012", "pairs"),
     "depth": ("nyu", "kitti", "sun_rgbd", "pairs"),
     "instance": ("revisited", "met", "amstertime", "copydays", "disc21", "groups"),

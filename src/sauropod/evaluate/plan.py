@@ -47,6 +47,17 @@ class Evaluation:
         return [name for name, one in self._benchmarks.items() if one.kind in kinds]
 
     @property
+    def with_head(self) -> list[str]:
+        """Benchmarks whose best linear head another benchmark measures."""
+        asked = {one.classes_of for one in self._benchmarks.values()}
+        return [name for name in self.of_kind("classification") if name in asked]
+
+    @property
+    def without_head(self) -> list[str]:
+        """The other classification benchmarks."""
+        return [name for name in self.of_kind("classification") if name not in self.with_head]
+
+    @property
     def metrics(self) -> list[str]:
         """METRICS tables of every model on every benchmark; colours have no patch tokens."""
         dense = self.of_kind(*DENSE)
@@ -81,6 +92,8 @@ class Evaluation:
         kind = self._benchmarks[benchmark].kind
         if kind == "classification" and model == COLOUR:
             words += ["--chance-too", "True"]
+        if benchmark in self.with_head:
+            words += ["--head", f"results/evaluate/{model}.{benchmark}.head.safetensors"]
         return shlex.join(words if kind in WITH_FEATURES else [*words, *self._subject(model)])
 
     def head_of(self, model: str, benchmark: str) -> str:

@@ -39,10 +39,31 @@ def mean_ap(scores: Tensor, labels: Tensor) -> float:
 
     Args:
         scores: (n, C).
-        labels: bool (n, C); classes that no image has are left out.
+        labels: int8 (n, C): 1 has the class, 0 has it not, -1 leaves the image out of the class.
+            Classes that no image has are left out.
     """
-    columns = zip(scores.T.double().numpy(), labels.T.bool().numpy(), strict=True)
-    return float(np.mean([_eleven_points(*pair) for pair in columns if pair[1].any()]))
+    columns = zip(scores.T.double().numpy(), labels.T.numpy(), strict=True)
+    return float(
+        np.mean(
+            [
+                _eleven_points(given[told >= 0], told[told >= 0] > 0)
+                for given, told in columns
+                if (told > 0).any()
+            ]
+        )
+    )
+
+
+def any_of(scores: Tensor, labels: Tensor) -> float:
+    """Share (0..1) of images whose best class is one of theirs.
+
+    Args:
+        scores: (n, C).
+        labels: int8 (n, C).
+    """
+    best = scores.argmax(dim=1, keepdim=True)
+    right = (labels.gather(1, best)[:, 0] > 0) & scores.isfinite().all(dim=1)
+    return right.float().mean().item()
 
 
 def _eleven_points(scores: np.ndarray, relevant: np.ndarray) -> float:
@@ -64,6 +85,8 @@ def score(scores: Tensor, labels: Tensor, *, metric: Metric) -> float:
             return mean_per_class(scores, labels)
         case "mean_ap":
             return mean_ap(scores, labels)
+        case "any_of":
+            return any_of(scores, labels)
 
 
 def measured_scores(scores: Tensor, labels: Tensor, *, metric: Metric) -> dict[str, float]:

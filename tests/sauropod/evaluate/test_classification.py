@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from sauropod.evaluate.classification import chance, measure
+from sauropod.evaluate.classification import chance, few, measure
 from sauropod.evaluate.colour import colour_extractor
 from sauropod.evaluate.config import Evaluate
 from sauropod.evaluate.datasets.dataset import Dataset, Split
@@ -85,3 +85,34 @@ def test_chance_is_the_share_of_the_most_frequent_training_class() -> None:
     test = Split((Path("x"),) * 4, np.array([0, 1, 2, 2]))
     rows = chance(Dataset(("a", "b", "c"), {"train": train, "test": test}))
     assert [row.value for row in rows] == [0.25, 0.25]
+
+
+def _separable(folder: Path, protocols: tuple, **groups: object) -> dict[str, Measured]:
+    dataset = _dataset(folder)
+    told = {"fact": np.array(["x", "y"] * 12)} if groups else {}
+    splits = {name: Split(s.images, s.labels, told) for name, s in dataset.splits.items()}
+    dataset = Dataset(dataset.classes, splits, metric="mean_per_class")
+    settings = {"batch_size": 7, "num_threads": 1, "device": "cpu", "label": "x"}
+    features = {n: extract(colour_extractor(), split=s, **settings) for n, s in splits.items()}
+    knobs = Evaluate(
+        protocols=protocols, neighbours=(3,), c_min=-2, c_max=2, c_count=3, shots=(1, 3), tries=2
+    )
+    rows, head = measure(features, dataset=dataset, knobs=knobs, device="cpu")
+    assert head is None
+    return {row.metric: row for row in rows}
+
+
+def test_logistic_regression_by_the_sets_metric_and_by_group(tmp_path: Path) -> None:
+    found = _separable(tmp_path, ("logreg",), groups=True)
+    assert found["logreg_mean_per_class"].value == 1.0
+    assert found["logreg_best_c"].value in (0.01, 1.0, 100.0)
+    assert found["logreg_top1@fact=x"].num_samples == 12
+
+
+def test_few_shots_are_drawn_per_class(tmp_path: Path) -> None:
+    found = _separable(tmp_path, ("fewshot",))
+    assert found["fewshot1_mean_per_class"].value > 0.8
+    labels = torch.tensor([0] * 9 + [1] * 5 + [2])
+    chosen = few(labels, shots=3, seed=1)
+    assert labels[chosen].bincount().tolist() == [3, 3, 1]
+    assert not torch.equal(chosen, few(labels, shots=3, seed=2))

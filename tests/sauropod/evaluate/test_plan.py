@@ -13,7 +13,7 @@ from sauropod.load_config import STAGES, load
 SETS = [
     {"name": "in1k", "path": "in", "layout": "imagenet"},
     {"name": "mine", "path": "m", "crop": 96, "protocols": ["logreg"]},
-    {"name": "in_v2", "path": "v2", "kind": "robustness", "layout": "imagenet_v2"},
+    {"name": "in_v2", "path": "v2", "kind": "robustness", "layout": "class_folders"},
     {"name": "ade", "path": "ade", "kind": "segmentation", "layout": "ade20k"},
     {"name": "oxford", "path": "ox", "kind": "instance", "layout": "revisited"},
 ]
@@ -51,7 +51,9 @@ def test_scripts_and_their_flags() -> None:
         "evaluate_segmentation",
         "evaluate_instance",
     ]
-    assert found.flags("colour", "in1k").endswith("--layout imagenet --chance-too True")
+    assert found.flags("colour", "in1k").endswith(
+        "--chance-too True --head results/evaluate/colour.in1k.head.safetensors"
+    )
     assert "--backbone" not in found.flags("pretrained", "in1k")
     assert "--random-like" in found.flags("random", "ade")
     assert found.head_of("adapted", "in_v2") == "results/evaluate/adapted.in1k.head.safetensors"
@@ -71,7 +73,10 @@ def test_a_benchmark_says_its_resolution_and_protocols() -> None:
         ({"layout": "imagnet"}, r"benchmarks\[0\].layout: .*found 'imagnet'; write 'imagenet'"),
         ({"kind": "depth", "layout": "ade20k"}, "use one of nyu"),
         ({"kind": "depht"}, "write 'depth'"),
-        ({"kind": "robustness"}, "classes_of: expected a known knob, found ''"),
+        (
+            {"kind": "robustness", "layout": "class_folders"},
+            "classes_of: expected a known knob, found ''",
+        ),
     ],
 )
 def test_mistakes_are_found_when_the_snakefile_is_read(

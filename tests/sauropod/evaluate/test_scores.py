@@ -34,7 +34,7 @@ def test_mean_per_class_is_scikit_learns_balanced_accuracy() -> None:
 def test_eleven_points_are_those_of_scikit_learns_curve(decimals: int) -> None:
     generator = torch.Generator().manual_seed(3)
     scores = torch.rand(80, 4, generator=generator).round(decimals=decimals)
-    labels = torch.rand(80, 4, generator=generator) < 0.3
+    labels = (torch.rand(80, 4, generator=generator) < 0.3).to(torch.int8)
     expected = []
     for column in range(4):
         precision, recall, _ = precision_recall_curve(labels[:, column], scores[:, column])
@@ -46,7 +46,7 @@ def test_eleven_points_are_those_of_scikit_learns_curve(decimals: int) -> None:
 
 def test_mean_ap_by_hand() -> None:
     scores = torch.tensor([[0.9], [0.8], [0.7]])
-    labels = torch.tensor([[True], [False], [True]])
+    labels = torch.tensor([[1], [0], [1]], dtype=torch.int8)
     # Precision 1 to recall 0.5 (points 0 ... 0.5), then 2 / 3.
     assert mean_ap(scores, labels) == pytest.approx((6 + 5 * 2 / 3) / 11)
 

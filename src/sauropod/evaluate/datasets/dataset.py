@@ -13,8 +13,9 @@ from PIL import Image
 
 TRAIN, TEST = "train", "test"
 
-Metric = Literal["top1", "mean_per_class", "mean_ap"]
-"""What a dataset is reported by: accuracy, mean of the classes' accuracies, 11-point mean AP."""
+Metric = Literal["top1", "mean_per_class", "mean_ap", "any_of"]
+"""What a dataset is reported by: accuracy, mean of the classes' accuracies, 11-point mean AP, or
+the share of images whose best class is one of theirs."""
 
 
 class Readable(Protocol):
@@ -42,7 +43,8 @@ class Clip(Protocol):
 class Split:
     """One split: images in a fixed order, and their labels.
 
-    `labels`: class numbers, int64 (n,); or bool (n, C) where an image may have several classes.
+    `labels`: class numbers, int64 (n,); or, where an image may have several classes, int8 (n, C): 1
+    has it, 0 has it not, -1 does not count.
     `groups`: further facts, each (n,) strings, by which accuracies are told apart.
     """
 
