@@ -6,6 +6,7 @@ aspect ratio, or a skewed square (320), then ImageNet's mean and standard deviat
 Shapes: B images, H x W pixels after the resize, D descriptor width.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -21,6 +22,9 @@ from sauropod import images, io, schema
 from sauropod.config import Describe
 from sauropod.models.sscd import IMAGENET_MEAN, IMAGENET_STD
 from sauropod.progress import track
+
+NORM_SLACK = 0.01
+"""How far the length of a normalised vector may be from 1; float16 takes less than a tenth."""
 
 
 def resize(image: Image.Image, *, mode: Literal["short", "square"], resolution: int) -> np.ndarray:
@@ -63,6 +67,12 @@ def describe_pixels(model: nn.Module, pixels: list[np.ndarray], *, device: torch
     return torch.stack(rows)
 
 
+def of_unit_length(vectors: np.ndarray) -> np.ndarray:
+    """Which of (n, D) vectors are of length 1: neither zero nor NaN nor infinite; (n,) bool."""
+    lengths = torch.linalg.vector_norm(torch.tensor(vectors), dim=1, dtype=torch.float32)
+    return (lengths - 1).abs().numpy() < NORM_SLACK
+
+
 def describe_shard(
     table: pl.DataFrame,
     *,
@@ -83,7 +93,8 @@ def describe_shard(
         num_threads: Threads that decode.
 
     Returns:
-        DESCRIPTORS in row order, and the rows that could not be decoded by reason.
+        DESCRIPTORS in row order, and the rows dropped by reason: why they could not be decoded, or
+        `bad_descriptor` where the network gave no direction (NaN, or zero).
     """
     rows = (
         table.filter(pl.col("status") == "ok")
@@ -92,26 +103,28 @@ def describe_shard(
     )
     ids: list[int] = []
     parts: list[np.ndarray] = []
-    dropped: dict[str, int] = {}
+    dropped = Counter[str]()
     with ThreadPoolExecutor(num_threads) as pool:
         for batch in _batches(rows, batch_size):
             data = [io.read_range(Path(t), offset=o, num_bytes=n) for _, t, o, n in batch]
             decoded = list(pool.map(lambda d: _input(d, knobs), data))
-            for pixels in decoded:
-                if isinstance(pixels, str):
-                    dropped[pixels] = dropped.get(pixels, 0) + 1
+            dropped.update(pixels for pixels in decoded if isinstance(pixels, str))
             good = [
                 (row[0], p) for row, p in zip(batch, decoded, strict=True) if not isinstance(p, str)
             ]
-            if good:
-                ids += [image_id for image_id, _ in good]
-                found = describe_pixels(model, [p for _, p in good], device=device)
-                parts.append(found.numpy().astype(np.float16))
-    if not parts:
-        return pl.DataFrame(schema=dict(schema.DESCRIPTORS.columns)), dropped
+            if not good:
+                continue
+            found = describe_pixels(model, [p for _, p in good], device=device)
+            stored = found.numpy().astype(np.float16)
+            sound = of_unit_length(stored)
+            dropped.update(["bad_descriptor"] * int((~sound).sum()))
+            ids += [image_id for (image_id, _), kept in zip(good, sound, strict=True) if kept]
+            parts.append(stored[sound])
+    if not ids:
+        return pl.DataFrame(schema=dict(schema.DESCRIPTORS.columns)), dict(dropped)
     columns = {"image_id": pl.Series(ids, dtype=pl.UInt64)}
     columns["descriptor"] = schema.vector_column(np.concatenate(parts))
-    return pl.DataFrame(columns), dropped
+    return pl.DataFrame(columns), dict(dropped)
 
 
 def _batches(rows: list[tuple], size: int) -> Iterator[list[tuple]]:

@@ -5,15 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from sauropod import schema
+from sauropod.dedup.descriptors import of_unit_length
 from sauropod.dedup.pca_hash import pixel_shard
 from sauropod.errors import InputError
 from sauropod.retrieve.vectors import StoredVectors
-
-NORM_SLACK = 0.01
-"""How far the length of a normalised vector may be from 1; float16 takes less than a tenth."""
 
 
 @dataclass(frozen=True)
@@ -39,13 +36,22 @@ class Features:
             schema.check(path, table)
 
     def shard(self, path: Path) -> tuple[np.ndarray, np.ndarray, dict[str, int]]:
-        """Ids (n,) uint64 ascending, features (n, d) float16, rows dropped by reason."""
+        """Ids (n,) uint64 ascending, features (n, d) float16, rows dropped by reason.
+
+        Raises:
+            InputError: an image has two rows.
+        """
         if self.kind == "pixels":
-            return pixel_shard(schema.read(path, schema.IMAGES).sort("image_id"))
-        ids, vectors = StoredVectors([path], schema.DESCRIPTORS).shard(path)
-        good = _normalised(vectors)
-        bad = len(good) - int(good.sum())
-        return ids[good], vectors[good], {"bad_descriptor": bad} if bad else {}
+            found = pixel_shard(schema.read(path, schema.IMAGES).sort("image_id"))
+        else:
+            ids, vectors = StoredVectors([path], schema.DESCRIPTORS).shard(path)
+            good = of_unit_length(vectors)
+            bad = len(good) - int(good.sum())
+            found = ids[good], vectors[good], {"bad_descriptor": bad} if bad else {}
+        if (found[0][1:] == found[0][:-1]).any():
+            fix = "make the shard again"
+            raise InputError(path, expected="every image once", found="one with two rows", fix=fix)
+        return found
 
     def arrays(self) -> Iterator[np.ndarray]:
         """Yield the features of every file that has any."""
@@ -53,9 +59,3 @@ class Features:
             _, features, _ = self.shard(path)
             if len(features):
                 yield features
-
-
-def _normalised(vectors: np.ndarray) -> np.ndarray:
-    """Which of (n, d) vectors are of length 1: neither zero nor NaN nor infinite, (n,) bool."""
-    lengths = torch.linalg.vector_norm(torch.tensor(vectors), dim=1, dtype=torch.float32)
-    return (lengths - 1).abs().numpy() < NORM_SLACK

@@ -48,7 +48,9 @@ def load(path: Path, *, device: torch.device) -> Sscd:
     else:
         tensors = _published(path)
         arch = _arch(tensors, path)
-    return _fill(arch, tensors, path).to(device).eval()
+    model = _fill(arch, tensors, path).to(device).eval()
+    # Convolutions of this layout are faster on a CPU, and suit tensor cores.
+    return model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
 
 def _ours(path: Path) -> tuple[SscdArch, dict[str, Tensor]]:

@@ -78,10 +78,12 @@ def shard(folder: Path) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=dict(schema.IMAGES.columns))
 
 
-def described(table: pl.DataFrame, **knobs: object) -> tuple[pl.DataFrame, dict]:
+def described(
+    table: pl.DataFrame, *, model: sscd.Sscd = MODEL, **knobs: object
+) -> tuple[pl.DataFrame, dict]:
     return descriptors.describe_shard(
         table,
-        model=MODEL,
+        model=model,
         knobs=Describe(resolution=32, **{"resize": "short", **knobs}),
         device=torch.device("cpu"),
         batch_size=3,
@@ -116,3 +118,14 @@ def test_nothing_to_describe(tmp_path: Path) -> None:
     assert frame.schema == dict(schema.DESCRIPTORS.columns)
     assert frame.is_empty()
     assert dropped == {}
+
+
+@pytest.mark.parametrize("bias", [0.0, float("nan")])
+def test_images_without_a_direction_are_counted(tmp_path: Path, bias: float) -> None:
+    model = sscd.create(SscdArch(trunk="resnet18", width=8, dim=16), seed=0).eval()
+    with torch.no_grad():
+        model.fc.weight.zero_()
+        model.fc.bias.fill_(bias)
+    frame, dropped = described(shard(tmp_path), model=model)
+    assert frame.is_empty()
+    assert dropped == {"not_an_image": 1, "bad_descriptor": 4}

@@ -44,3 +44,17 @@ def test_bad_descriptors_are_counted(tmp_path: Path) -> None:
     assert found.tolist() == [0, 4]
     assert len(features) == 2
     assert dropped == {"bad_descriptor": 5}
+
+
+def test_an_image_with_two_rows(tmp_path: Path) -> None:
+    ids = pl.Series([3, 3], dtype=pl.UInt64)
+    frame = pl.DataFrame({"image_id": ids, "descriptor": schema.vector_column(np.eye(2))})
+    schema.write(frame, tmp_path / "a", schema.DESCRIPTORS, made_by={})
+    with pytest.raises(InputError, match="every image once"):
+        Features([tmp_path / "a"], "descriptor").shard(tmp_path / "a")
+
+
+def test_a_truncated_file(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(InputError, match="expected a table DESCRIPTORS, found no Parquet"):
+        Features([path], "descriptor")

@@ -177,7 +177,7 @@ def test_our_own_file(tmp_path: Path) -> None:
     model, x = shaken(sscd.create(TINY, seed=0)), images()
     sscd_files.save(model, tmp_path / "w.safetensors")
     loaded = sscd_files.load(tmp_path / "w.safetensors", device=CPU)
-    torch.testing.assert_close(loaded(x), model(x), rtol=0, atol=0)
+    torch.testing.assert_close(loaded(x), model(x), rtol=1e-5, atol=1e-6)
 
 
 class Evil:
