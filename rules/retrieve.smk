@@ -56,13 +56,37 @@ rule index:
         " --summary {output.summary} {params.knobs} {resources.speed} 2> {log}"
 
 
-rule cluster:
+rule cluster_sample:
     input:
         embeddings=expand("results/embed/{pool_shard}.parquet", pool_shard=PLAN.pool),
     output:
-        centroids="results/cluster/centroids.safetensors",
-        clusters="results/cluster/clusters.parquet",
+        # Bytes as many as the sample has: deleted when the centroids are there.
+        sample=temp("results/cluster/sample.safetensors"),
         summary="results/cluster/summary.parquet",
+    log:
+        "logs/cluster/sample.log",
+    benchmark:
+        "benchmarks/cluster/sample.tsv"
+    conda:
+        "../envs/cpu.yaml"
+    resources:
+        mem_mb=8_000,
+        runtime=720,
+        speed=SPEED.get("cluster", ""),
+        src=SRC,
+    params:
+        embeddings=PLAN.series("results/embed/{}.parquet", PLAN.pool),
+        knobs=KNOBS["cluster"],
+    shell:
+        "python {resources.src}/cluster_sample.py --embeddings {params.embeddings} --out {output.sample}"
+        " --summary {output.summary} {params.knobs} {resources.speed} 2> {log}"
+
+
+rule cluster:
+    input:
+        sample="results/cluster/sample.safetensors",
+    output:
+        "results/cluster/centroids.safetensors",
     log:
         "logs/cluster/cluster.log",
     benchmark:
@@ -71,22 +95,50 @@ rule cluster:
         "../envs/gpu.yaml"
     resources:
         gpu=1,
-        mem_mb=128_000,
+        mem_mb=64_000,
         runtime=1440,
         speed=SPEED.get("cluster", ""),
         src=SRC,
     params:
-        embeddings=PLAN.series("results/embed/{}.parquet", PLAN.pool),
         knobs=KNOBS["cluster"],
     shell:
-        "python {resources.src}/cluster.py --embeddings {params.embeddings} --centroids {output.centroids}"
-        " --out {output.clusters} --summary {output.summary} --checkpoints checkpoints/cluster {params.knobs} {resources.speed} 2> {log}"
+        "python {resources.src}/cluster.py --vectors {input.sample} --out {output}"
+        " --checkpoints checkpoints/cluster {params.knobs} {resources.speed} 2> {log}"
+
+
+rule assign:
+    input:
+        embeddings="results/embed/{pool_shard}.parquet",
+        images="results/screen/{pool_shard}.parquet",
+        centroids="results/cluster/centroids.safetensors",
+    output:
+        clusters="results/cluster/{pool_shard}.parquet",
+        summary="results/cluster/{pool_shard}.summary.parquet",
+    log:
+        "logs/cluster/{pool_shard}.log",
+    benchmark:
+        "benchmarks/cluster/{pool_shard}.tsv"
+    conda:
+        "../envs/gpu.yaml"
+    resources:
+        gpu=1,
+        mem_mb=8_000,
+        runtime=120,
+        speed=SPEED.get("cluster", ""),
+        src=SRC,
+    params:
+        knobs=KNOBS["cluster"],
+    shell:
+        "python {resources.src}/assign.py --embeddings {input.embeddings} --images {input.images}"
+        " --shard {wildcards.pool_shard} --centroids {input.centroids} --out {output.clusters}"
+        " --summary {output.summary} {params.knobs} {resources.speed} 2> {log}"
 
 
 rule retrieve:
     input:
         queries=by(PLAN.queries_of, "dataset"),
         searched=by(PLAN.searched_of, "dataset"),
+        pool=by(PLAN.pool_of, "dataset"),
     output:
         neighbours="results/retrieve/{dataset}.parquet",
         summary="results/retrieve/{dataset}.summary.parquet",
@@ -103,13 +155,10 @@ rule retrieve:
         speed=SPEED.get("retrieve", ""),
         src=SRC,
     params:
-        embeddings=PLAN.series("results/embed/{}.parquet", PLAN.pool),
-        images=PLAN.series("results/screen/{}.parquet", PLAN.pool),
         rows=by(PLAN.retrieve_flags, "dataset"),
         knobs=KNOBS["retrieve"],
     shell:
         "python {resources.src}/retrieve.py {params.rows} --queries {input.queries}"
-        " --embeddings {params.embeddings} --images {params.images}"
         " --out {output.neighbours} --summary {output.summary} {params.knobs} {resources.speed} 2> {log}"
 
 
@@ -130,7 +179,7 @@ rule manifest:
     conda:
         "../envs/cpu.yaml"
     resources:
-        mem_mb=128_000,
+        mem_mb=16_000,
         runtime=240,
         speed=SPEED.get("manifest", ""),
         src=SRC,
@@ -170,7 +219,7 @@ rule balance:
     input:
         images=expand("results/screen/{pool_shard}.parquet", pool_shard=PLAN.pool),
         centroids="results/cluster/centroids.safetensors",
-        clusters="results/cluster/clusters.parquet",
+        clusters=expand("results/cluster/{pool_shard}.parquet", pool_shard=PLAN.pool),
     output:
         manifest="results/manifest/balanced.parquet",
         summary="results/manifest/balanced.summary.parquet",
@@ -181,14 +230,15 @@ rule balance:
     conda:
         "../envs/cpu.yaml"
     resources:
-        mem_mb=128_000,
+        mem_mb=32_000,
         runtime=240,
         speed=SPEED.get("balance", ""),
         src=SRC,
     params:
         images=PLAN.series("results/screen/{}.parquet", PLAN.pool),
+        clusters=PLAN.series("results/cluster/{}.parquet", PLAN.pool),
         knobs=KNOBS["balance"],
     shell:
         "python {resources.src}/balance.py --images {params.images} --centroids {input.centroids}"
-        " --clusters {input.clusters} --out {output.manifest} --summary {output.summary}"
+        " --clusters {params.clusters} --out {output.manifest} --summary {output.summary}"
         " {params.knobs} {resources.speed} 2> {log}"

@@ -2,23 +2,23 @@
 
     python src/balance.py --images results/screen/crawl-?????.parquet \\
         --centroids results/cluster/centroids.safetensors \\
-        --clusters results/cluster/clusters.parquet --out results/manifest/balanced.parquet \\
+        --clusters results/cluster/crawl-?????.parquet --out results/manifest/balanced.parquet \\
         --summary results/manifest/balanced.summary.parquet --target 1000000
 """
 
 from pathlib import Path
 
-from sauropod import cli, io, schema
+from sauropod import cli, io, schema, streaming
 from sauropod.cli import Knobs
 from sauropod.config import Balance
-from sauropod.retrieve import hierarchy, kmeans
-from sauropod.retrieve.places import rows_of
+from sauropod.retrieve import hierarchy, kmeans, manifest
+from sauropod.retrieve.clusters import ClusterFiles
 
 
 def main(
     images: tuple[Path, ...],
     centroids: Path,
-    clusters: Path,
+    clusters: tuple[Path, ...],
     out: Path,
     summary: Path,
     knobs: Knobs[Balance],
@@ -28,13 +28,11 @@ def main(
     Args:
         images: IMAGES of every shard of the pool.
         centroids: Centroids of the pool, by cluster.py: the lowest level.
-        clusters: CLUSTERS of the pool, by cluster.py.
+        clusters: CLUSTERS of every shard of the pool, by assign.py.
         out: Table to write (MANIFEST).
         summary: Table to write (SUMMARY).
     """
     means = kmeans.load(centroids)
-    pool = schema.read(clusters, schema.CLUSTERS)
-    places = schema.scan(images, schema.IMAGES)
     parents = hierarchy.fit(
         means,
         levels=knobs.levels,
@@ -43,20 +41,14 @@ def main(
         points_per_cluster=knobs.points_per_cluster,
         seed=knobs.seed,
     )
-    chosen = hierarchy.balanced(
-        pool,
-        parents,
-        num_clusters=len(means),
-        target=knobs.target,
-        seed=knobs.seed,
-        sha256=lambda ids: rows_of(places, ids, ["sha256"])["sha256"],
-    )
-    rows = hierarchy.manifest_of(chosen, places)
-    made_by = io.stamp("balance", knobs=knobs, inputs=[*images, centroids, clusters])
-    counts = schema.summary(
-        "balance", "pool", kept=rows.height, dropped={"not_drawn": pool.height - rows.height}
-    )
-    schema.write(rows, out, schema.MANIFEST, made_by=made_by)
+    pool = ClusterFiles(clusters, len(means))
+    drawn, every = hierarchy.balanced(pool, parents, target=knobs.target, seed=knobs.seed)
+    made_by = io.stamp("balance", knobs=knobs, inputs=[*images, centroids, *clusters])
+    with io.scratch(out) as scratch:
+        rows = manifest.balanced(drawn, images, scratch=scratch)
+        streaming.write(rows.frames(), out, schema.MANIFEST, made_by=made_by)
+    left = {"not_drawn": every - rows.kept}
+    counts = schema.summary("balance", "pool", kept=rows.kept, dropped=left)
     schema.write(counts, summary, schema.SUMMARY, made_by=made_by)
 
 

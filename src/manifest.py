@@ -12,11 +12,11 @@
 
 from pathlib import Path
 
-from sauropod import cli, io, schema
+from sauropod import cli, io, schema, streaming
 from sauropod.cli import Knobs
 from sauropod.config import Manifest
 from sauropod.retrieve import manifest
-from sauropod.retrieve.places import usable
+from sauropod.schema import MANIFEST
 
 
 def main(
@@ -42,26 +42,28 @@ def main(
         summary: Table to write (SUMMARY).
         curated_only: Ignore the recipe and take every curated image as it is.
     """
-    sets = usable(schema.scan(curated, schema.IMAGES))
-    pool = usable(schema.scan(images, schema.IMAGES))
-    verdicts = schema.read((copies,) if copies else (), schema.COPIES)
-    found = schema.read(neighbours, schema.NEIGHBOURS)
-    recipe = manifest.every_curated(sets) if curated_only else knobs.recipe
-    rows, counts = manifest.assemble(recipe, sets, pool, found, multiplicity=knobs.multiplicity)
-    tables = {out: rows}
-    if uncurated is not None:
-        kept = manifest.kept_pool(pool, verdicts)
-        tables[uncurated] = manifest.uncurated(
-            kept, size=rows["image_id"].n_unique(), seed=knobs.seed
+    made_by = io.stamp(
+        "manifest", knobs=knobs, inputs=[*curated, *images, *neighbours, *filter(None, [copies])]
+    )
+    with io.scratch(out) as scratch:
+        rows = manifest.assemble(
+            None if curated_only else knobs.recipe,
+            curated,
+            images,
+            neighbours,
+            multiplicity=knobs.multiplicity,
+            scratch=scratch / "lvd",
         )
-    inputs = [*curated, *images, *neighbours, *([copies] if copies else [])]
-    made_by = io.stamp("manifest", knobs=knobs, inputs=inputs)
-    for path, table in tables.items():
-        manifest.check(table, path)
-    for path, table in tables.items():
-        schema.write(table, path, schema.MANIFEST, made_by=made_by)
+        manifest.check(rows.added, out)
+        kept = manifest.Uncurated(images, copies, seed=knobs.seed) if copies else None
+        if uncurated is not None:
+            manifest.check(kept.images if kept else 0, uncurated)
+        streaming.write(rows.frames(), out, MANIFEST, made_by=made_by)
+        if uncurated is not None and kept is not None:
+            drawn = kept.draw(rows.distinct, scratch=scratch / "uncurated")
+            streaming.write(drawn.frames(), uncurated, MANIFEST, made_by=made_by)
     if summary is not None:
-        schema.write(counts, summary, schema.SUMMARY, made_by=made_by)
+        schema.write(rows.summary("lvd"), summary, schema.SUMMARY, made_by=made_by)
 
 
 if __name__ == "__main__":

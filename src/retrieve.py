@@ -3,9 +3,8 @@
     python src/retrieve.py --dataset imagenet22k --rows imagenet22k:sample:4 \\
         --queries results/embed/imagenet22k-?????.parquet \\
         --embeddings results/embed/crawl-?????.parquet \\
-        --images results/screen/crawl-?????.parquet --index results/index/index.faiss \\
-        --centroids results/cluster/centroids.safetensors \\
-        --clusters results/cluster/clusters.parquet --out results/retrieve/imagenet22k.parquet \\
+        --index results/index/index.faiss --centroids results/cluster/centroids.safetensors \\
+        --clusters results/cluster/crawl-?????.parquet --out results/retrieve/imagenet22k.parquet \\
         --summary results/retrieve/imagenet22k.summary.parquet
 """
 
@@ -23,14 +22,13 @@ def main(
     dataset: str,
     rows: tuple[str, ...],
     queries: tuple[Path, ...],
-    embeddings: tuple[Path, ...],
-    images: tuple[Path, ...],
     out: Path,
     summary: Path,
     knobs: Knobs[Retrieve],
+    embeddings: tuple[Path, ...] = (),
     index: Path | None = None,
     centroids: Path | None = None,
-    clusters: Path | None = None,
+    clusters: tuple[Path, ...] = (),
 ) -> None:
     """Run the recipe's retrieving rows of one dataset.
 
@@ -38,17 +36,16 @@ def main(
         dataset: Name of the curated dataset.
         rows: Its rows of the recipe, `dataset:sample:N` or `dataset:cluster`.
         queries: EMBEDDINGS of the dataset's shards.
-        embeddings: EMBEDDINGS of every shard of the pool.
-        images: IMAGES of every shard of the pool.
         out: Table to write (NEIGHBOURS).
         summary: Table to write (SUMMARY): nominal counts, collisions, what the cap took.
+        embeddings: EMBEDDINGS of every shard of the pool, for mode sample.
         index: Index of the pool, by index.py, for mode sample.
         centroids: Centroids, by cluster.py, for mode cluster.
-        clusters: CLUSTERS, by cluster.py, for mode cluster.
+        clusters: CLUSTERS of every shard of the pool, by assign.py, for mode cluster.
     """
     wanted = recipe.parse_all(rows, datasets=[dataset])
     pool = retrieval.Pool(
-        embeddings=embeddings, images=images, index=index, centroids=centroids, clusters=clusters
+        embeddings=embeddings, index=index, centroids=centroids, clusters=clusters
     )
     results = [retrieval.run(row, queries, pool, knobs) for row in wanted]
     made_by = io.stamp("retrieve", knobs=knobs, inputs=[*queries, *pool.files()])

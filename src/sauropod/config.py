@@ -258,9 +258,9 @@ class Index:
 
 @dataclass(frozen=True, kw_only=True)
 class Cluster:
-    """Cluster the pool's embeddings by k-means."""
+    """Cluster the pool's embeddings by k-means: a sample is fitted, then every shard assigned."""
 
-    version: int = 2
+    version: int = 3
     """Raise when the code changes results."""
     seed: int = 0
     """Seed of the sample and of the first centroids."""
@@ -272,13 +272,17 @@ class Cluster:
     """2: sqrt(clusters) first, then each is split; far less work, a slightly worse objective."""
     sample: int = 25_600_000
     """Embeddings the centroids are fitted on."""
+    resampling_steps: int = 0
+    """How often they are fitted again on the points nearest to them; for balance, not retrieval."""
+    points_per_cluster: int = 10
+    """Points that stand for a cluster when it is fitted again."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Balance:
     """Draw a training set evenly over a hierarchy of clusters, without any curated set."""
 
-    version: int = 1
+    version: int = 2
     """Raise when the code changes results."""
     seed: int = 0
     """Seed of the levels and of the draw within clusters."""
@@ -298,7 +302,7 @@ class Balance:
 class Retrieve:
     """Find images of the pool near a curated set, one job per row of manifest's recipe."""
 
-    version: int = 1
+    version: int = 2
     """Raise when the code changes results."""
     seed: int = 0
     """Seed of the draw within clusters."""
@@ -320,7 +324,7 @@ class Retrieve:
 class Manifest:
     """Assemble the training set from the recipe's rows."""
 
-    version: int = 1
+    version: int = 2
     """Raise when the code changes results."""
     seed: int = 0
     """Seed of the uncurated sample."""

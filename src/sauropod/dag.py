@@ -199,18 +199,26 @@ class Dag:
         return [name for name in names if self.rows_of(name)]
 
     def searched_of(self, dataset: str) -> list[str]:
-        """What the dataset's rows search: the index for `sample`, the clusters for `cluster`."""
+        """What the dataset's rows search: the index for `sample`, centroids for `cluster`."""
         modes = {_mode(row) for row in self.rows_of(dataset)}
         index = ["results/index/index.faiss"] if "sample" in modes else []
-        clusters = ["centroids.safetensors", "clusters.parquet"] if "cluster" in modes else []
-        return index + [f"results/cluster/{name}" for name in clusters]
+        return index + (["results/cluster/centroids.safetensors"] if "cluster" in modes else [])
+
+    def pool_of(self, dataset: str) -> list[str]:
+        """Tables of the pool that the dataset's rows read: embeddings, clusters, or both."""
+        modes = {_mode(row) for row in self.rows_of(dataset)}
+        stages = [s for s, mode in (("embed", "sample"), ("cluster", "cluster")) if mode in modes]
+        return [f"results/{stage}/{shard}.parquet" for stage in stages for shard in self.pool]
 
     def retrieve_flags(self, dataset: str) -> str:
         """Flags of `retrieve.py` that say which rows it serves and what they search."""
-        names = {"index": "--index", "centroids": "--centroids", "clusters": "--clusters"}
         flags = ["--dataset", dataset, "--rows", *self.rows_of(dataset)]
         for path in self.searched_of(dataset):
-            flags += [names[Path(path).stem], path]
+            flags += [f"--{Path(path).stem}", path]
+        tables = self.pool_of(dataset)
+        for flag, stage in (("--embeddings", "embed"), ("--clusters", "cluster")):
+            paths = [path for path in tables if path.startswith(f"results/{stage}/")]
+            flags += [flag, *fold(paths)] if paths else []
         return shlex.join(flags)
 
     def copies_of(self, shard: str) -> list[str]:

@@ -37,7 +37,7 @@ STATUS = (
     "forgotten",
 )
 REASONS = ("unique", "representative", "copy", "eval_overlap")
-SOURCES = ("as_is", "sample", "cluster", "uncurated")
+SOURCES = ("as_is", "sample", "cluster", "uncurated", "balanced")
 
 ID = pl.UInt64()
 TEXT = pl.String()
@@ -160,8 +160,14 @@ NEIGHBOURS = Table(
 )
 CLUSTERS = Table(
     "CLUSTERS",
-    "The k-means cluster of an image of the pool; distance = squared L2 to its centroid.",
-    {"image_id": ID, "cluster": pl.UInt32(), "distance": pl.Float32()},
+    "The k-means cluster of an image of the pool; distance = squared L2 to its centroid, "
+    "content_key = first 64 bits of sha256, which keys every draw.",
+    {
+        "image_id": ID,
+        "cluster": pl.UInt32(),
+        "distance": pl.Float32(),
+        "content_key": pl.UInt64(),
+    },
 )
 MANIFEST = Table(
     "MANIFEST",

@@ -1,6 +1,6 @@
 """Tables too large for memory: read a chunk at a time, written a frame at a time."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import polars as pl
@@ -15,8 +15,12 @@ from sauropod.schema import Table
 CHUNK_ROWS = 1 << 20
 
 
-def chunks(path: Path, table: Table, *, rows: int = CHUNK_ROWS) -> Iterator[pl.DataFrame]:
+def chunks(
+    path: Path, table: Table, *, rows: int = CHUNK_ROWS, columns: Sequence[str] = ()
+) -> Iterator[pl.DataFrame]:
     """Yield a file of a table in order, at most `rows` rows and one row group at a time.
+
+    `columns` are those read; none means all.
 
     Raises:
         InputError: not a file of the table, or one that is damaged inside.
@@ -26,7 +30,7 @@ def chunks(path: Path, table: Table, *, rows: int = CHUNK_ROWS) -> Iterator[pl.D
         with pq.ParquetFile(path) as file:
             # Not iter_batches, which holds on to what it has read of a file until its end.
             for group in range(file.num_row_groups):
-                read = file.read_row_group(group, columns=list(table.columns))
+                read = file.read_row_group(group, columns=list(columns or table.columns))
                 yield from pl.DataFrame(read).iter_slices(rows)
     except (pa.ArrowException, OSError) as error:
         fix = "rerun the stage that wrote it"

@@ -48,8 +48,12 @@ def test_recipe_decides_who_retrieves() -> None:
     assert dag().retrieved == ["good", "fine"]
     assert dag().retrieve_flags("good") == (
         "--dataset good --rows good:sample:4 --index results/index/index.faiss"
+        " --embeddings 'results/embed/crawl-{00000..00001}.parquet'"
+        " results/embed/mine-00000.parquet"
     )
-    assert len(dag().searched_of("fine")) == 2
+    assert dag().searched_of("fine") == ["results/cluster/centroids.safetensors"]
+    assert len(dag().pool_of("fine")) == 3
+    assert " --clusters 'results/cluster/crawl-{00000" in dag().retrieve_flags("fine")
     shards = ["results/embed/good-00000.parquet", "results/embed/good-00001.parquet"]
     assert dag().queries_of("good") == shards
 

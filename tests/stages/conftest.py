@@ -120,7 +120,7 @@ class Run:
         tables = {
             "images": (_images(kind, ids, numbers), schema.IMAGES),
             "describe": (_vectors(ids, values, "descriptor"), schema.DESCRIPTORS),
-            "embed": (_vectors(ids, values[:, :16], "embedding"), schema.EMBEDDINGS),
+            "embed": (_vectors(ids, _unit(values[:, :16]), "embedding"), schema.EMBEDDINGS),
         }
         for stage, (frame, table) in tables.items():
             schema.write(frame, self.at(stage, name), table, made_by=MADE_BY)
@@ -199,27 +199,42 @@ class Run:
             summary=self.at("index", "summary"),
             knobs=config.Index(factory="Flat"),
         )
-        script("cluster").main(
-            embeddings=self.pool("embed"),
-            centroids=centroids,
-            out=self.at("cluster", "clusters"),
-            summary=self.at("cluster", "summary"),
-            knobs=config.Cluster(clusters=8, iterations=5, sample=100),
-            checkpoints=self.folder / "checkpoints",
-        )
+        self.cluster(centroids)
         script("retrieve").main(
             dataset="set",
             rows=("set:sample:3", "set:cluster"),
             queries=(self.at("embed", "set-00000"),),
             embeddings=self.pool("embed"),
-            images=self.pool("images"),
             out=self.at("retrieve", "set"),
             summary=self.at("retrieve", "summary"),
             knobs=config.Retrieve(min_queries=2, per_cluster=5, cap=12),
             index=index,
             centroids=centroids,
-            clusters=self.at("cluster", "clusters"),
+            clusters=self.pool("cluster"),
         )
+
+    def cluster(self, centroids: Path) -> None:
+        knobs = config.Cluster(clusters=8, iterations=5, sample=100)
+        sample = self.folder / "sample.safetensors"
+        script("cluster_sample").main(
+            embeddings=self.pool("embed"),
+            out=sample,
+            summary=self.at("cluster", "summary"),
+            knobs=knobs,
+        )
+        script("cluster").main(
+            vectors=sample, out=centroids, knobs=knobs, checkpoints=self.folder / "checkpoints"
+        )
+        for name in self.shards:
+            script("assign").main(
+                embeddings=self.at("embed", name),
+                images=self.at("images", name),
+                shard=name,
+                centroids=centroids,
+                out=self.at("cluster", name),
+                summary=self.at("cluster_summary", name),
+                knobs=knobs,
+            )
 
     def manifest(self) -> None:
         script("manifest").main(

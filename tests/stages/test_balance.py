@@ -10,7 +10,7 @@ from sauropod import schema
 def test_command_line(curation: Run, tmp_path: Path) -> None:
     words = ("--images", *curation.pool("images"), "--levels", 4, 2, "--iterations", 3)
     words += ("--centroids", curation.folder / "centroids.safetensors")
-    words += ("--clusters", curation.at("cluster", "clusters"))
+    words += ("--clusters", *curation.pool("cluster"))
     words += ("--out", tmp_path / "b.parquet", "--summary", tmp_path / "s.parquet")
     done = command("balance", *words, "--target", UNIQUE + 1)
     assert done.returncode == 2
@@ -20,6 +20,7 @@ def test_command_line(curation: Run, tmp_path: Path) -> None:
     rows = schema.read(tmp_path / "b.parquet", schema.MANIFEST)
     assert rows.height == rows["sha256"].n_unique() == 20
     assert rows["sha256"].is_sorted()
-    assert set(rows["source"]) == {"cluster"}
+    assert rows["cluster"].null_count() == 0
+    assert set(rows["source"]) == {"balanced"}
     counts = summary_of(tmp_path / "s.parquet")
     assert counts == {("balance", "kept"): 20, ("balance", "not_drawn"): UNIQUE - 20}

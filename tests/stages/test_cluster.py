@@ -1,33 +1,31 @@
-"""src/cluster.py: the whole pool is assigned to its nearest centroid."""
+"""src/cluster.py: centroids of the sample; what it refuses."""
 
 from pathlib import Path
 
-import numpy as np
-from tests.stages.conftest import UNIQUE, Run, command, summary_of
+from tests.stages.conftest import Run, command
 
-from sauropod import schema
 from sauropod.retrieve import kmeans
-from sauropod.retrieve.vectors import StoredVectors
+from sauropod.retrieve.vector_file import inputs
 
 
-def test_nearest_centroids(curation: Run) -> None:
-    centroids = kmeans.load(curation.folder / "centroids.safetensors")
-    assert centroids.shape == (8, 16)
-    clusters = schema.read(curation.at("cluster", "clusters"), schema.CLUSTERS)
-    stored = StoredVectors(curation.pool("embed"), schema.EMBEDDINGS)
-    ids = np.concatenate([ids for ids, _ in stored])
-    vectors = np.concatenate(list(stored.arrays())).astype(np.float64)
-    apart = ((vectors[:, None] - centroids[None]) ** 2).sum(2)
-    np.testing.assert_array_equal(clusters["image_id"], ids)
-    np.testing.assert_array_equal(clusters["cluster"], apart.argmin(1))
-    np.testing.assert_allclose(clusters["distance"], apart.min(1), rtol=1e-4)
-    assert summary_of(curation.at("cluster", "summary")) == {("cluster", "kept"): UNIQUE}
+def test_centroids_say_what_they_were_fitted_on(curation: Run) -> None:
+    path = curation.folder / "centroids.safetensors"
+    assert kmeans.load(path).shape == (8, 16)
+    assert inputs(path) == curation.pool("embed")
 
 
 def test_command_line(curation: Run, tmp_path: Path) -> None:
     assert "--iterations" in command("cluster", "--help").stdout
-    out = ("--out", tmp_path / "c", "--centroids", tmp_path / "m", "--summary", tmp_path / "s")
-    done = command("cluster", "--embeddings", *curation.pool("embed"), *out, "--clusters", 999)
+    words = ("--vectors", curation.folder / "sample.safetensors", "--out", tmp_path / "c")
+    done = command("cluster", *words, "--clusters", 999)
     assert done.returncode == 2
-    assert "cluster.clusters: expected 1 to 150" in done.stderr.splitlines()[-1]
+    assert "cluster.clusters: expected 1 to 100" in done.stderr.splitlines()[-1]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_resampling_moves_the_centroids(curation: Run, tmp_path: Path) -> None:
+    words = ("--vectors", curation.folder / "sample.safetensors", "--out", tmp_path / "c")
+    words += ("--clusters", 8, "--iterations", 5, "--resampling-steps", 2)
+    assert command("cluster", *words, "--points-per-cluster", 3).returncode == 0
+    plain = kmeans.load(curation.folder / "centroids.safetensors")
+    assert (kmeans.load(tmp_path / "c") != plain).any()

@@ -29,7 +29,9 @@ def test_rows_are_accounted_for(curation: Run) -> None:
     rows = schema.read(curation.at("manifest", "lvd"), schema.MANIFEST)
     neighbours = schema.read(curation.at("retrieve", "set"), schema.NEIGHBOURS)
     assert rows.height == 12 + neighbours.height
-    assert summary_of(curation.at("manifest", "summary"))["manifest", "kept"] == rows.height
+    counts = summary_of(curation.at("manifest", "summary"))
+    assert counts["manifest", "kept"] == rows.height
+    assert counts["manifest_distinct", "kept"] == rows["image_id"].n_unique()
     copies = schema.read(curation.at("dedup", "copies"), schema.COPIES)
     dropped = copies.filter(~pl.col("kept"))["image_id"]
     other = schema.read(curation.at("manifest", "uncurated"), schema.MANIFEST)

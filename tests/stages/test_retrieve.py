@@ -26,16 +26,11 @@ def test_both_rows(curation: Run) -> None:
 def test_command_line(curation: Run, tmp_path: Path) -> None:
     assert "--min-queries" in command("retrieve", "--help").stdout
     inputs = ("--dataset", "set", "--queries", curation.at("embed", "set-00000"))
-    inputs = (
-        *inputs,
-        "--embeddings",
-        *curation.pool("embed"),
-        "--images",
-        *curation.pool("images"),
-    )
+    inputs = (*inputs, "--embeddings", *curation.pool("embed"))
     out = ("--out", tmp_path / "n", "--summary", tmp_path / "s")
     for row, sentence in [
         ("set:sample:2", "give --index"),
+        ("set:cluster", "give --centroids"),
         ("other:cluster", "expected one of set"),
     ]:
         done = command("retrieve", *inputs, *out, "--rows", row)

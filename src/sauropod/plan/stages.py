@@ -15,11 +15,12 @@ from sauropod.models.flops import image_flops, step_flops
 from sauropod.models.vit import arch_of
 from sauropod.plan.costs import Fleet
 from sauropod.plan.funnel import Funnel
+from sauropod.scatter import PART_ROWS
 from sauropod.train.config import Backbone, Pretrain
 
 HOUR = 3600.0
 HALF = 2  # bytes of a float16
-HASH_BYTES, EDGE_BYTES, ID_BYTES, ROW_ON_DISK = 16, 20, 8, 120
+HASH_BYTES, EDGE_BYTES, CLUSTER_BYTES, ID_BYTES, ROW_ON_DISK = 16, 20, 24, 8, 120
 PER_QUERY = 4  # neighbours per query, the recipe's usual N
 BASE_MEMORY = 1e9  # interpreter, libraries and a batch of images
 
@@ -253,17 +254,7 @@ class Planner:
         clean, unit = self.funnel.clean, self.unit
         width = arch_of(self.config.knobs["embedder"].backbone).embed_dim
         yield self._build("index", self.config.knobs["index"], clean, width)
-        cluster = self.config.knobs["cluster"]
-        seen = min(cluster.sample, clean) * cluster.iterations + clean
-        yield self._stage(
-            "cluster",
-            1,
-            (clean, clean),
-            gpu_hours=self._forward_hours(2.0 * seen * cluster.clusters * width),
-            read_bytes=clean * width * HALF,
-            write_bytes=clean * HASH_BYTES,
-            memory_bytes=cluster.sample * width * HALF + cluster.clusters * width * 4,
-        )
+        yield from self._cluster(clean, width)
         queries = sum(b.images for b in self.funnel.recipe if b.row.mode == "sample")
         jobs = max(1, len(self._dag.retrieved))
         yield self._search("retrieve", self.config.knobs["retrieve"], queries, (clean, width), jobs)
@@ -275,7 +266,41 @@ class Planner:
             core_hours=self._core_hours(clean + rows, "rows_per_core_s"),
             read_bytes=(clean + rows) * ROW_ON_DISK,
             write_bytes=rows * ROW_ON_DISK,
-            memory_bytes=(clean + rows) * unit["row_bytes"],
+            # A byte per image to know what was kept; a part and a shard's neighbours are sorted.
+            memory_bytes=BASE_MEMORY + clean + 6 * PART_ROWS * unit["row_bytes"],
+        )
+
+    def _cluster(self, clean: int, width: int) -> Iterator[Stage]:
+        """One job draws the sample, one fits it from disk, one per shard assigns."""
+        knobs, shards = self.config.knobs["cluster"], len(self._dag.pool)
+        sample = min(knobs.sample, clean)
+        centroids = knobs.clusters * width
+        yield self._stage(
+            "cluster_sample",
+            1,
+            (clean, sample),
+            read_bytes=clean * width * HALF,
+            write_bytes=2 * sample * width * HALF,
+            core_hours=self._core_hours(clean * width, "drawn_numbers_per_core_s"),
+            memory_bytes=BASE_MEMORY + 36 * sample,
+        )
+        yield self._stage(
+            "cluster",
+            1,
+            (sample, sample),
+            gpu_hours=self._forward_hours(2.0 * sample * knobs.iterations * knobs.clusters * width),
+            read_bytes=knobs.iterations * sample * width * HALF,
+            write_bytes=centroids * 4,
+            memory_bytes=BASE_MEMORY + 16 * sample + 48 * centroids,
+        )
+        yield self._stage(
+            "assign",
+            shards,
+            (clean, clean),
+            gpu_hours=self._forward_hours(2.0 * clean * knobs.clusters * width),
+            read_bytes=clean * width * HALF,
+            write_bytes=clean * CLUSTER_BYTES,
+            memory_bytes=BASE_MEMORY + 8 * centroids + clean / shards * width * HALF,
         )
 
     def _train(self) -> Iterator[Stage]:

@@ -2,10 +2,11 @@
 
 Every row gets a 64-bit key that is a function of its own content and the seed; a sample of size s
 is the s rows with the smallest keys. Such samples can be taken shard by shard and merged. Shapes: n
-rows, d width.
+rows, d width, s rows of the sample.
 """
 
 from collections.abc import Iterable
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -19,13 +20,17 @@ def mix(words: np.ndarray) -> np.ndarray:
     return words ^ (words >> np.uint64(31))
 
 
-def content_keys(sha256: pl.Series, *, seed: int, purpose: str) -> np.ndarray:
-    """Keys (n,) uint64 of images from their sha256 (lower-case hex).
+def content_key(sha256: pl.Series) -> np.ndarray:
+    """First 64 bits (n,) uint64 of each sha256 (hex)."""
+    return sha256.str.head(16).str.to_integer(base=16, dtype=pl.UInt64).to_numpy()
+
+
+def draw_keys(content: np.ndarray, *, seed: int, purpose: str) -> np.ndarray:
+    """Keys (n,) uint64 of images from their content keys (n,) uint64.
 
     `purpose` separates independent draws of one seed.
     """
-    words = np.array([int(text[:16], 16) for text in sha256], dtype=np.uint64)
-    return mix(words ^ _salt(seed, purpose, 1)[0])
+    return mix(content ^ _salt(seed, purpose, 1)[0])
 
 
 def vector_keys(vectors: np.ndarray, *, seed: int, purpose: str) -> np.ndarray:
@@ -105,3 +110,69 @@ def _smallest_distinct(
         vectors[here] = part[first[here] - start]
         start += len(part)
     return vectors, keys
+
+
+class Reservoir:
+    """What `sample_vectors` keeps, for a sample too large for memory: its vectors lie in a file.
+
+    Memory is 9 bytes per vector of the sample, and for moments three times that.
+    """
+
+    def __init__(self, path: Path, *, size: int, seed: int, purpose: str) -> None:
+        """Prepare to keep at most `size` distinct, finite vectors in a file at `path`."""
+        self._path, self._size = path, size
+        self._options = {"seed": seed, "purpose": purpose}
+        self._room = size + size // 8 + 1
+        self._keys = np.empty(self._room, np.uint64)
+        self._count = 0
+        self._limit = np.uint64(2**64 - 1)
+        self._vectors: np.memmap | None = None
+
+    def add(self, vectors: np.ndarray) -> None:
+        """Offer (n, d) float16 vectors, all of one width."""
+        vectors = vectors[np.isfinite(vectors).all(axis=1)]
+        keys = vector_keys(vectors, **self._options)
+        while len(keys):
+            hopeful = keys <= self._limit
+            vectors, keys = vectors[hopeful], keys[hopeful]
+            if self._vectors is None:
+                shape = (self._room, vectors.shape[1])
+                self._vectors = np.memmap(self._path, np.float16, "w+", shape=shape)
+            taken = min(len(keys), self._room - self._count)
+            place = slice(self._count, self._count + taken)
+            self._vectors[place], self._keys[place] = vectors[:taken], keys[:taken]
+            self._count += taken
+            vectors, keys = vectors[taken:], keys[taken:]
+            if self._count == self._room:
+                self._compact()
+
+    def _compact(self) -> None:
+        """Keep the smallest keys, once each; what stands behind moves into the holes."""
+        assert self._vectors is not None
+        distinct, first = np.unique(self._keys[: self._count], return_index=True)
+        if len(distinct) >= self._size:
+            self._limit = distinct[self._size - 1]
+        kept = first[: self._size]
+        stays = np.zeros(self._count, bool)
+        stays[kept] = True
+        holes = np.flatnonzero(~stays[: len(kept)])
+        movers = np.flatnonzero(stays[len(kept) :]) + len(kept)
+        for start in range(0, len(holes), 4096):
+            part = slice(start, start + 4096)
+            self._vectors[holes[part]] = self._vectors[movers[part]]
+        self._keys[holes] = self._keys[movers]
+        self._count = len(kept)
+
+    def shape(self) -> tuple[int, int]:
+        """Vectors of the sample (s) and their width (d); (0, 0) when none was offered."""
+        if self._vectors is None:
+            return 0, 0
+        self._compact()
+        return self._count, self._vectors.shape[1]
+
+    def write(self, out: np.ndarray) -> None:
+        """Fill (s, d) `out` with the sample in order of key."""
+        order = np.argsort(self._keys[: self._count])
+        for start in range(0, len(order), 4096):
+            assert self._vectors is not None
+            out[start : start + 4096] = self._vectors[order[start : start + 4096]]

@@ -7,18 +7,15 @@ target out from the top then draws rare concepts as often as frequent ones. Sour
 (arXiv 2405.15613), sections 3.2 to 3.4. Shapes: n points, d width, K clusters of a level.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import polars as pl
 
 from sauropod.errors import InputError
 from sauropod.retrieve import kmeans
-from sauropod.retrieve.draw import content_keys
-from sauropod.retrieve.places import rows_of
-from sauropod.schema import MANIFEST
-
-PLACE = ("tar", "offset", "num_bytes", "url", "sha256")
+from sauropod.retrieve.clusters import ClusterFiles, draw
+from sauropod.schema import NEIGHBOURS
 
 
 def fit(
@@ -47,33 +44,23 @@ def fit(
         InputError: a level with as many clusters as the one below, or more.
     """
 
-    def fitted(some: np.ndarray, count: int) -> np.ndarray:
-        return kmeans.fit(some, num_clusters=count, num_iterations=num_iterations, seed=seed)[0]
-
     parents, points = [], centroids
     for count in levels:
         if not 0 < count < len(points):
             where = "balance.levels"
             expected = f"1 to {len(points) - 1} clusters above a level of {len(points)}"
             raise InputError(where, expected=expected, found=str(count), fix="correct the levels")
-        means = fitted(points, count)
-        for _ in range(resampling_steps):
-            chosen = nearest_members(points, means, count=points_per_cluster)
-            if len(chosen) < count:
-                break
-            means = fitted(points[chosen], count)
+        means = kmeans.resampled(
+            points,
+            kmeans.fit(points, num_clusters=count, num_iterations=num_iterations, seed=seed)[0],
+            steps=resampling_steps,
+            points_per_cluster=points_per_cluster,
+            num_iterations=num_iterations,
+            seed=seed,
+        )
         parents.append(kmeans.assign(points, means)[0])
         points = means
     return parents
-
-
-def nearest_members(points: np.ndarray, means: np.ndarray, *, count: int) -> np.ndarray:
-    """Positions of each cluster's `count` points nearest to its mean (all of a smaller one)."""
-    labels, distances = kmeans.assign(points, means)
-    order = np.lexsort((np.arange(len(points)), distances, labels))
-    sizes = np.bincount(labels, minlength=len(means))
-    rank = np.arange(len(points)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    return np.sort(order[rank < count])
 
 
 def allocate(sizes: np.ndarray, parents: Sequence[np.ndarray], *, target: int) -> np.ndarray:
@@ -130,54 +117,31 @@ def water_filled(sizes: np.ndarray, target: int) -> np.ndarray:
 
 
 def balanced(
-    clusters: pl.DataFrame,
-    parents: Sequence[np.ndarray],
-    *,
-    num_clusters: int,
-    target: int,
-    seed: int,
-    sha256: Callable[[np.ndarray], pl.Series],
-) -> pl.DataFrame:
+    clusters: ClusterFiles, parents: Sequence[np.ndarray], *, target: int, seed: int
+) -> tuple[pl.DataFrame, int]:
     """Draw exactly `target` images, balanced over the tree; no image comes twice.
 
     Args:
-        clusters: CLUSTERS of the pool.
+        clusters: The pool.
         parents: What `fit` returns.
-        num_clusters: Clusters of level 1, empty ones too.
         target: Images wanted.
         seed: The draw within clusters, keyed by content: sharding does not change it.
-        sha256: Gives the sha256 of some image ids, in their order.
 
     Returns:
-        Rows of `clusters`, by cluster.
+        NEIGHBOURS by cluster and rank, without dataset or query; and the images of the pool.
 
     Raises:
         InputError: more images wanted than there are.
     """
-    if not 0 < target <= clusters.height:
-        expected = f"1 to {clusters.height}, the images of the pool"
+    sizes = clusters.sizes()
+    every = int(sizes.sum())
+    if not 0 < target <= every:
+        expected = f"1 to {every}, the images of the pool"
         where, fix = "balance.target", "lower the target or give a larger pool"
         raise InputError(where, expected=expected, found=str(target), fix=fix)
-    sizes = np.bincount(clusters["cluster"].to_numpy(), minlength=num_clusters)
-    wanted = pl.Series(allocate(sizes, parents, target=target))
-    hashes = sha256(clusters["image_id"].to_numpy())
-    keys = content_keys(hashes, seed=seed, purpose="balance")
-    keyed = clusters.with_columns(key=pl.Series(keys), sha256=hashes)
-    keyed = keyed.sort("cluster", "key", "sha256", "image_id")
-    place = pl.int_range(pl.len(), dtype=pl.Int64).over("cluster")
-    chosen = keyed.filter(place < wanted.gather(keyed["cluster"]))
-    return chosen.select(clusters.columns)
-
-
-def manifest_of(chosen: pl.DataFrame, images: pl.LazyFrame) -> pl.DataFrame:
-    """MANIFEST of chosen CLUSTERS rows, sorted by content as every manifest is.
-
-    Raises:
-        InputError: an image that IMAGES does not hold.
-    """
-    placed = rows_of(images, chosen["image_id"].to_numpy(), PLACE)
-    frame = placed.with_columns(chosen["cluster"], source=pl.lit("cluster"))
-    kinds = MANIFEST.columns
-    missing = [pl.lit(None).alias(name) for name in kinds if name not in frame.columns]
-    frame = frame.with_columns(*missing).sort("sha256", "cluster", "image_id")
-    return frame.select(pl.col(name).cast(kind) for name, kind in kinds.items())
+    wanted = allocate(sizes, parents, target=target)
+    drawn = draw(clusters, wanted, seed=seed, purpose="balance")
+    kinds = NEIGHBOURS.columns
+    missing = [pl.lit(None).alias(name) for name in kinds if name not in drawn.columns]
+    rows = drawn.with_columns(*missing)
+    return rows.select(pl.col(name).cast(kind) for name, kind in kinds.items()), every

@@ -2,21 +2,17 @@
 
 An iteration is a function of (centroids, vectors, seed, iteration number) only. Float16 numbers up
 to one are multiples of 2^-24, so that float64 adds half a billion of them without rounding: sums
-depend neither on order nor on how chunks are dealt to ranks. Ranks share no GPU: Faiss takes all
-that a process sees. Shapes: n vectors, d width, K clusters, b vectors of a chunk.
+depend neither on order nor on how chunks are dealt to ranks, and what changed cluster can be taken
+from one sum and added to another. Ranks share no GPU: Faiss takes all that a process sees.
+Shapes: n vectors, d width, K clusters.
 """
 
 import json
 import logging
 import math
-from collections.abc import Iterator
 from pathlib import Path
 
-import faiss
 import numpy as np
-import polars as pl
-import torch
-import torch.distributed as dist
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
@@ -24,14 +20,11 @@ from sauropod.errors import InputError
 from sauropod.io import replacing
 from sauropod.progress import track
 from sauropod.retrieve.draw import vector_keys
-from sauropod.retrieve.index import on_gpu
-from sauropod.retrieve.vectors import StoredVectors
-from sauropod.schema import CLUSTERS
+from sauropod.retrieve.members import Members, chunk_of, chunks, index_of, own
 from sauropod.train.sharding import all_gathered, ranks
 
 log = logging.getLogger(__name__)
 
-CHUNK = 4096
 SPLIT = 1.0 / 1024.0
 
 
@@ -46,6 +39,8 @@ def fit(
     """Cluster vectors by Lloyd's algorithm from a random choice of them.
 
     Under `joined` every rank is given the same vectors, works on its share, returns the same.
+    Memory: the vectors, unless they are a memory map, 8 n bytes of labels and distances (as much
+    again while a checkpoint is written), and at most 48 K d of centroids and their sums.
 
     Args:
         vectors: (n, d) float16 or float32, n >= `num_clusters`; the order is part of the input.
@@ -62,21 +57,21 @@ def fit(
         InputError: more clusters than vectors, or a vector that is not finite.
     """
     _check_enough(vectors, num_clusters)
-    run = _fingerprint(vectors, num_clusters, num_iterations, seed)
-    centroids, objectives = _resume(checkpoint, run)
+    run = _fingerprint(vectors, num_clusters, num_iterations, seed) if checkpoint else ""
+    members = Members(vectors, num_clusters)
+    centroids, objectives = _resume(checkpoint, run, members)
     if centroids is None:
         first = _generator(seed, 0).permutation(len(vectors))[:num_clusters]
         centroids = vectors[np.sort(first)].astype(np.float32)
     squares = _squares(vectors)
     todo = range(len(objectives), num_iterations)
     for iteration in track(todo, total=len(todo), label="k-means", unit="iterations"):
-        sums, sizes = _add_up(vectors, centroids)
+        sums, sizes = members.add_up(centroids)
         objectives.append(squares + _minus_squares(centroids, sums, sizes))
         means = np.where(sizes[:, None] > 0, sums / np.maximum(sizes, 1)[:, None], centroids)
-        repaired = _repair(means, sizes, _generator(seed, iteration + 1))
-        centroids = repaired.astype(np.float32)
-        if checkpoint is not None and ranks().rank == 0:
-            _store(checkpoint, centroids, objectives, run)
+        before, centroids = centroids, _repair(means, sizes, _generator(seed, iteration + 1))
+        if checkpoint is not None:
+            _store(checkpoint, centroids, before, objectives, members, run)
     return centroids, objectives
 
 
@@ -99,7 +94,7 @@ def fit_two_level(
     num_coarse = round(math.sqrt(num_clusters))
     at = _beside(checkpoint, "coarse")
     coarse, _ = fit(vectors, num_clusters=num_coarse, checkpoint=at, **options)
-    labels, _ = assign(vectors, coarse)
+    labels, _ = shared_assignment(vectors, coarse)
     order, sizes = np.argsort(labels, kind="stable"), np.bincount(labels, minlength=num_coarse)
     members = np.split(order, np.cumsum(sizes)[:-1])
     fine, objectives = [], np.zeros(num_iterations)
@@ -110,6 +105,59 @@ def fit_two_level(
             fine.append(means)
             objectives += found
     return np.concatenate(fine), objectives.tolist()
+
+
+def resampled(
+    points: np.ndarray,
+    means: np.ndarray,
+    *,
+    steps: int,
+    points_per_cluster: int,
+    num_iterations: int,
+    seed: int,
+) -> np.ndarray:
+    """Fit centroids again and again on the few points nearest to each, which evens them out.
+
+    Source: Vo et al. 2024 (arXiv 2405.15613), section 3.4.
+
+    Args:
+        points: (n, d) what the centroids were fitted on.
+        means: (K, d) float32.
+        steps: How often; it ends where fewer than K points are left.
+        points_per_cluster: Points that stand for a cluster; about half its mean size.
+        num_iterations: Iterations of every fit.
+        seed: Seed of every fit.
+
+    Returns:
+        (K, d) float32.
+    """
+    for _ in range(steps):
+        chosen = nearest_members(points, means, count=points_per_cluster)
+        if len(chosen) < len(means):
+            break
+        count = len(means)
+        means, _ = fit(points[chosen], num_clusters=count, num_iterations=num_iterations, seed=seed)
+    return means
+
+
+def nearest_members(points: np.ndarray, means: np.ndarray, *, count: int) -> np.ndarray:
+    """Positions of each cluster's `count` points nearest to its mean (all of a smaller one)."""
+    labels, distances = shared_assignment(points, means)
+    order = np.lexsort((np.arange(len(points)), distances, labels))
+    sizes = np.bincount(labels, minlength=len(means))
+    rank = np.arange(len(points)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    return np.sort(order[rank < count])
+
+
+def shared_assignment(vectors: np.ndarray, centroids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Find each vector's nearest centroid, every rank a share of them.
+
+    Returns:
+        labels (n,) int32 and squared L2 distances (n,) float32, the same on all ranks.
+    """
+    members = Members(vectors, len(centroids))
+    members.add_up(centroids)
+    return members.state()
 
 
 def shares(sizes: np.ndarray, total: int) -> np.ndarray:
@@ -141,9 +189,9 @@ def assign(vectors: np.ndarray, centroids: np.ndarray) -> tuple[np.ndarray, np.n
     """
     labels = np.empty(len(vectors), np.int64)
     distances = np.empty(len(vectors), np.float32)
-    index = _index(centroids)
-    for part in _chunks(len(vectors)):
-        chunk = _chunk(vectors, part).numpy()
+    index = index_of(centroids)
+    for part in chunks(len(vectors)):
+        chunk = chunk_of(vectors, part).numpy()
         labels[part] = index.search(chunk, 1)[1][:, 0]
         apart = chunk - centroids[labels[part]]
         distances[part] = np.einsum("nd,nd->n", apart, apart)
@@ -161,47 +209,13 @@ def _check_enough(vectors: np.ndarray, num_clusters: int) -> None:
         )
 
 
-def _add_up(vectors: np.ndarray, centroids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Sum the vectors nearest to each centroid: sums (K, d) float64 and how many (K,) int64."""
-    sums = torch.zeros(centroids.shape, dtype=torch.float64)
-    sizes = torch.zeros(len(centroids), dtype=torch.int64)
-    index = _index(centroids)
-    for part in _own(_chunks(len(vectors))):
-        chunk = _chunk(vectors, part)
-        labels = torch.from_numpy(index.search(chunk.numpy(), 1)[1][:, 0])
-        sums.index_add_(0, labels, chunk.double())
-        sizes += torch.bincount(labels, minlength=len(centroids))
-    if dist.is_initialized():
-        dist.all_reduce(sums)
-        dist.all_reduce(sizes)
-    return sums.numpy(), sizes.numpy()
-
-
-def _index(centroids: np.ndarray) -> faiss.Index:
-    index = faiss.IndexFlatL2(centroids.shape[1])
-    index.add(centroids)
-    return faiss.index_cpu_to_all_gpus(index) if on_gpu() else index
-
-
-def _chunks(count: int) -> Iterator[slice]:
-    return (slice(start, start + CHUNK) for start in range(0, count, CHUNK))
-
-
-def _own(parts: Iterator[slice]) -> Iterator[slice]:
-    """This rank's chunks: whole ones, so that a chunk's labels are the same on any rank."""
-    place, size = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
-    return (part for number, part in enumerate(parts) if number % size == place)
-
-
-def _chunk(vectors: np.ndarray, part: slice) -> torch.Tensor:
-    """(b, d) float32; Torch widens float16 four times as fast as numpy."""
-    return torch.tensor(vectors[part]).float()
-
-
 def _squares(vectors: np.ndarray) -> float:
     """Sum of squared lengths, the same on any number of ranks."""
-    parts = _own(_chunks(len(vectors)))
-    sums = [float(_chunk(vectors, part).double().square().sum()) for part in parts]
+    parts = own(chunks(len(vectors)))
+    sums = []
+    for part in parts:
+        chunk = chunk_of(vectors, part).numpy()
+        sums.append(float(np.einsum("nd,nd->n", chunk, chunk).sum(dtype=np.float64)))
     total = math.fsum(number for own in all_gathered(sums) for number in own)
     if not math.isfinite(total):
         where = "cluster.sample"
@@ -224,21 +238,6 @@ def _beside(checkpoint: Path | None, name: str) -> Path | None:
     return None if checkpoint is None else checkpoint.with_stem(f"{checkpoint.stem}-{name}")
 
 
-def assign_all(stored: StoredVectors, centroids: np.ndarray) -> pl.DataFrame:
-    """Assign every stored vector to its nearest centroid.
-
-    Returns:
-        CLUSTERS in the files' order, without vectors that are not finite.
-    """
-    columns = dict(CLUSTERS.columns)
-    frames = [pl.DataFrame(schema=columns)]
-    for ids, vectors in stored:
-        labels, distances = assign(vectors, centroids)
-        rows = {"image_id": ids, "cluster": labels.astype(np.uint32), "distance": distances}
-        frames.append(pl.DataFrame(rows, schema=columns).filter(pl.col("distance").is_finite()))
-    return pl.concat(frames)
-
-
 def load(path: Path) -> np.ndarray:
     """Read the centroids (K, d) float32 that `save` wrote.
 
@@ -255,10 +254,19 @@ def load(path: Path) -> np.ndarray:
 
 
 def save(
-    centroids: np.ndarray, path: Path, *, objectives: list[float], metadata: dict[str, str]
+    centroids: np.ndarray,
+    path: Path,
+    *,
+    objectives: list[float],
+    metadata: dict[str, str],
+    **state: np.ndarray,
 ) -> None:
-    """Write the centroids (K, d) float32 as safetensors, with the objective of every iteration."""
-    tensors = {"centroids": centroids, "objectives": np.asarray(objectives, np.float64)}
+    """Write the centroids (K, d) float32 as safetensors, with the objective of every iteration.
+
+    `state` is what a checkpoint holds beside them.
+    """
+    objective = np.asarray(objectives, np.float64)
+    tensors = {"centroids": centroids, "objectives": objective, **state}
     with replacing(path) as temporary:
         save_file(tensors, temporary, metadata=metadata)
 
@@ -281,7 +289,7 @@ def _repair(means: np.ndarray, sizes: np.ndarray, generator: np.random.Generator
         means[donor] = means[donor] * (2 - away)
         sizes[cluster] = sizes[donor] / 2
         sizes[donor] -= sizes[cluster]
-    return means
+    return means.astype(np.float32)
 
 
 def _fingerprint(vectors: np.ndarray, num_clusters: int, num_iterations: int, seed: int) -> str:
@@ -292,11 +300,23 @@ def _fingerprint(vectors: np.ndarray, num_clusters: int, num_iterations: int, se
     return json.dumps([list(vectors.shape), str(vectors.dtype), *knobs, total])
 
 
-def _store(path: Path, centroids: np.ndarray, objectives: list[float], run: str) -> None:
-    save(centroids, path, objectives=objectives, metadata={"run": run})
+def _store(
+    path: Path,
+    centroids: np.ndarray,
+    before: np.ndarray,
+    objectives: list[float],
+    members: Members,
+    run: str,
+) -> None:
+    labels, distances = members.state()
+    if ranks().rank:
+        return
+    state = {"labels": labels, "distances": distances}
+    state["moved"] = (centroids != before).any(axis=1)
+    save(centroids, path, objectives=objectives, metadata={"run": run}, **state)
 
 
-def _resume(path: Path | None, run: str) -> tuple[np.ndarray | None, list[float]]:
+def _resume(path: Path | None, run: str, members: Members) -> tuple[np.ndarray | None, list[float]]:
     if path is None or not path.exists():
         return None, []
     with safe_open(path, framework="numpy") as file:
@@ -305,4 +325,7 @@ def _resume(path: Path | None, run: str) -> tuple[np.ndarray | None, list[float]
             return None, []
         objectives = file.get_tensor("objectives").tolist()
         log.info("%s: resuming after iteration %d", path, len(objectives))
-        return file.get_tensor("centroids"), objectives
+        centroids = file.get_tensor("centroids")
+        before = np.where(file.get_tensor("moved")[:, None], np.float32(np.nan), centroids)
+        members.restore(file.get_tensor("labels"), file.get_tensor("distances"), before)
+        return centroids, objectives

@@ -1,11 +1,15 @@
 """Rows of IMAGES that are usable, or have some ids, without loading every column."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 import polars as pl
 
+from sauropod import streaming
 from sauropod.errors import InputError
+from sauropod.progress import track
+from sauropod.schema import IMAGES
 
 COLUMNS = (
     "image_id",
@@ -20,9 +24,11 @@ COLUMNS = (
 )
 
 
-def usable(images: pl.LazyFrame) -> pl.DataFrame:
-    """Rows of IMAGES with status ok, and the columns that curation needs."""
-    return images.filter(pl.col("status") == "ok").select(COLUMNS).collect()
+def usable(paths: Sequence[Path], columns: Sequence[str], *, label: str) -> Iterator[pl.DataFrame]:
+    """Yield the rows of status ok of IMAGES files in chunks, with some columns."""
+    for path in track(paths, total=len(paths), label=label, unit="shards"):
+        for rows in streaming.chunks(path, IMAGES, columns=[*columns, "status"]):
+            yield rows.filter(pl.col("status") == "ok").select(columns)
 
 
 def rows_of(

@@ -17,26 +17,28 @@ from sauropod.dedup.copies import Collection
 from sauropod.errors import InputError
 from sauropod.retrieve import index as nearest
 from sauropod.retrieve import kmeans, sample
+from sauropod.retrieve.clusters import ClusterFiles
 from sauropod.retrieve.draw import smallest, vector_keys
-from sauropod.retrieve.places import rows_of
 from sauropod.retrieve.recipe import Row
 from sauropod.retrieve.vectors import Shard, StoredVectors
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pool:
-    """Files of the pool; `index` serves mode sample, `centroids` and `clusters` mode cluster."""
+    """Files of the pool.
+
+    `embeddings` and `index` serve mode sample, `centroids` and `clusters` mode cluster.
+    """
 
     embeddings: Sequence[Path]
-    images: Sequence[Path]
     index: Path | None
     centroids: Path | None
-    clusters: Path | None
+    clusters: Sequence[Path]
 
     def files(self) -> list[Path]:
         """Every file there is."""
-        optional = (self.index, self.centroids, self.clusters)
-        return [*self.embeddings, *self.images, *(path for path in optional if path is not None)]
+        optional = (path for path in (self.index, self.centroids) if path is not None)
+        return [*self.embeddings, *optional, *self.clusters]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,17 +125,14 @@ def _cluster(row: Row, queries: np.ndarray, files: Pool, knobs: Retrieve) -> Res
             fix="embed the pool and the curated sets with the same backbone",
         )
     hit = sample.query_clusters(queries, centroids, min_queries=knobs.min_queries)
-    clusters = schema.scan([_needed(files.clusters, "--clusters", row)], schema.CLUSTERS)
-    chosen = pl.LazyFrame({"cluster": hit}, schema={"cluster": pl.UInt32})
-    members = clusters.join(chosen, on="cluster", how="semi").collect()
-    images = schema.scan(files.images, schema.IMAGES)
+    _needed(next(iter(files.clusters), None), "--clusters", row)
     rows, drawn = sample.by_cluster(
-        members,
+        ClusterFiles(files.clusters, len(centroids)),
+        hit,
         dataset=row.dataset,
         per_cluster=knobs.per_cluster,
         cap=knobs.cap,
         seed=knobs.seed,
-        sha256=lambda ids: rows_of(images, ids, ["sha256"])["sha256"],
     )
     nominal = len(hit) * knobs.per_cluster
     dropped = {"cluster_too_small": nominal - drawn, "cap": drawn - rows.height}

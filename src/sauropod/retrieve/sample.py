@@ -5,15 +5,14 @@ two rows. `by_cluster` (small datasets) draws M images from every k-means cluste
 holds enough queries, at most `cap` in all. Shapes: q queries, d width, K clusters, N neighbours.
 """
 
-from collections.abc import Callable
-
 import numpy as np
 import polars as pl
 
 from sauropod.dedup.copies import Collection
 from sauropod.retrieve import index as nearest
 from sauropod.retrieve import kmeans
-from sauropod.retrieve.draw import content_keys, smallest
+from sauropod.retrieve.clusters import ClusterFiles, draw
+from sauropod.retrieve.draw import draw_keys, smallest
 from sauropod.retrieve.vectors import Shard
 from sauropod.schema import NEIGHBOURS
 
@@ -59,41 +58,37 @@ def query_clusters(vectors: np.ndarray, centroids: np.ndarray, *, min_queries: i
 
 
 def by_cluster(
-    members: pl.DataFrame,
+    clusters: ClusterFiles,
+    hit: np.ndarray,
     *,
     dataset: str,
     per_cluster: int,
     cap: int,
     seed: int,
-    sha256: Callable[[np.ndarray], pl.Series],
 ) -> tuple[pl.DataFrame, int]:
     """Draw images from the clusters hit by a dataset's queries.
 
     The draw is keyed by each image's sha256 and the seed: neither sharding nor other datasets
-    change it.
+    change it. Memory is that of `clusters.draw` for all images drawn before the cap.
 
     Args:
-        members: CLUSTERS rows of those clusters.
+        clusters: The pool.
+        hit: The clusters to draw from, ascending.
         dataset: Name of the curated dataset.
         per_cluster: M; a smaller cluster gives all it has.
         cap: Most rows in all; beyond it a second keyed draw thins the first evenly.
         seed: The draw.
-        sha256: Gives the sha256 of some image ids, in their order.
 
     Returns:
         NEIGHBOURS by cluster and rank (order of the draw, 1 first), `query_id` and `similarity`
         null; and the number of rows before the cap.
     """
-    hashes = sha256(members["image_id"].to_numpy())
-    keyed = members.select("image_id", "cluster").with_columns(
-        key=pl.Series(content_keys(hashes, seed=seed, purpose="cluster")),
-        thin=pl.Series(content_keys(hashes, seed=seed, purpose=f"cap {dataset}")),
-        sha256=hashes,
-    )
-    keyed = keyed.sort("cluster", "key", "sha256", "image_id")
-    keyed = keyed.with_columns(rank=pl.int_range(1, pl.len() + 1, dtype=pl.UInt32).over("cluster"))
-    drawn = keyed.filter(pl.col("rank") <= per_cluster)
-    kept = drawn[np.sort(smallest(drawn["thin"].to_numpy(), cap))]
+    wanted = np.zeros(clusters.num_clusters, np.int64)
+    wanted[hit] = per_cluster
+    drawn = draw(clusters, wanted, seed=seed, purpose="cluster")
+    content = drawn["content_key"].to_numpy()
+    thin = draw_keys(content, seed=seed, purpose=f"cap {dataset}")
+    kept = drawn[np.sort(smallest(thin, cap))]
     rank, cluster = kept["rank"].to_numpy(), kept["cluster"].to_numpy()
     rows = _neighbours(kept["image_id"].to_numpy(), dataset=dataset, rank=rank, cluster=cluster)
     return rows, drawn.height

@@ -140,7 +140,9 @@ def _pool(run: TinyRun) -> None:
     ]
     run.write("dedup/copies.parquet", schema.COPIES, copies)
     clusters = [{"image_id": i, "cluster": 7, "distance": 0.5} for i in (one, two, three)]
-    run.write("cluster/clusters.parquet", schema.CLUSTERS, clusters)
+    for part in (0, 1):
+        mine = [row for row in clusters if row["image_id"] >> 32 == part]
+        run.write(f"cluster/crawl-{part:05d}.parquet", schema.CLUSTERS, mine)
     found = {"query_dataset": "set", "query_id": query, "rank": 0, "similarity": 0.5}
     neighbours = [{"image_id": one, **found}, {"image_id": two, **found, "rank": 1}]
     run.write("retrieve/set.parquet", schema.NEIGHBOURS, neighbours)

@@ -37,8 +37,11 @@ def test_embedding_by_hand(made: plan.Plan) -> None:
 
 
 def test_clustering_by_hand(made: plan.Plan) -> None:
-    flops = 2 * (25_600_000 * 20 + 744_000_000) * 100_000 * 1280
-    assert stages(made)["cluster"].gpu_hours == pytest.approx(flops / (125e12 * 0.48) / 3600)
+    per_image = 2 * 100_000 * 1280 / (125e12 * 0.48) / 3600
+    found = stages(made)
+    assert found["cluster"].gpu_hours == pytest.approx(25_600_000 * 20 * per_image)
+    assert found["assign"].gpu_hours == pytest.approx(744_000_000 * per_image)
+    assert found["cluster_sample"].write_bytes == 2 * 25_600_000 * 1280 * 2
 
 
 def test_searching_by_hand(made: plan.Plan) -> None:
@@ -63,7 +66,7 @@ def test_the_papers_pretraining_is_what_the_mfu_came_from() -> None:
 def test_jobs_are_those_of_the_workflow(made: plan.Plan) -> None:
     found = {name: stage.jobs for name, stage in stages(made).items()}
     assert found["links"] == 2000
-    assert found["screen"] == found["hash"] == 4096
+    assert found["screen"] == found["hash"] == found["assign"] == 4096
     assert found["ingest"] == found["describe"] == found["link"] > 4096
     assert found["dedup"] == found["cluster"] == found["pretrain main"] == 1
     assert found["retrieve"] == 24
@@ -78,12 +81,12 @@ def test_images_flow_from_stage_to_stage(made: plan.Plan) -> None:
 
 def test_twice_the_pool_is_at_most_twice_the_work(made: plan.Plan) -> None:
     twice = stages(plan.make([PAPER], fleet=V100S, pool=2_600_000_000))
-    for name in ("links", "screen", "hash", "cluster"):
+    for name in ("links", "screen", "hash", "assign"):
         before = stages(made)[name]
         grown = twice[name].gpu_hours + twice[name].core_hours
         assert grown <= 2.0001 * (before.gpu_hours + before.core_hours)
-        # The sample that centroids are fitted on does not grow.
         assert grown > 1.3 * (before.gpu_hours + before.core_hours)
+    assert twice["cluster"] == stages(made)["cluster"]  # its sample does not grow
     assert twice["pretrain main"] == stages(made)["pretrain main"]
 
 

@@ -1,6 +1,7 @@
 """retrieve.draw: keys depend on content only, samples on neither order nor shards."""
 
 import hashlib
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -17,22 +18,35 @@ def test_mix_is_splitmix64() -> None:
     assert draw.mix(state).tolist() == [0xE220A8397B1DCDAF, 0x6E789E6AA1B965F4]
 
 
-def test_content_keys_tell_seeds_and_purposes_apart() -> None:
-    names = pl.Series([hashlib.sha256(bytes([i])).hexdigest() for i in range(50)])
-    keys = draw.content_keys(names, seed=0, purpose="a")
+def _content(count: int) -> np.ndarray:
+    names = [hashlib.sha256(bytes([i])).hexdigest() for i in range(count)]
+    return draw.content_key(pl.Series(names))
+
+
+def test_content_key_is_the_beginning_of_the_hash() -> None:
+    assert draw.content_key(pl.Series(["ff" * 8 + "00" * 24, "00" * 31 + "01"])).tolist() == [
+        2**64 - 1,
+        0,
+    ]
+    assert len(draw.content_key(pl.Series([], dtype=pl.String))) == 0
+
+
+def test_draw_keys_tell_seeds_and_purposes_apart() -> None:
+    content = _content(50)
+    keys = draw.draw_keys(content, seed=0, purpose="a")
     assert len(set(keys.tolist())) == 50
-    np.testing.assert_array_equal(keys[::-1], draw.content_keys(names[::-1], seed=0, purpose="a"))
+    np.testing.assert_array_equal(keys[::-1], draw.draw_keys(content[::-1], seed=0, purpose="a"))
     for seed, purpose in [(1, "a"), (0, "b")]:
-        other = draw.content_keys(names, seed=seed, purpose=purpose)
+        other = draw.draw_keys(content, seed=seed, purpose=purpose)
         assert not np.array_equal(np.argsort(keys), np.argsort(other))
 
 
 def test_draws_are_uniform() -> None:
     """Every image is drawn about equally often over many seeds."""
-    names = pl.Series([hashlib.sha256(bytes([i])).hexdigest() for i in range(20)])
+    content = _content(20)
     counts = np.zeros(20)
     for seed in range(400):
-        counts[draw.smallest(draw.content_keys(names, seed=seed, purpose="x"), 5)] += 1
+        counts[draw.smallest(draw.draw_keys(content, seed=seed, purpose="x"), 5)] += 1
     assert np.abs(counts - 100).max() < 4 * np.sqrt(100 * 0.75)
 
 
@@ -66,3 +80,27 @@ def test_sample_leaves_out_what_is_not_finite() -> None:
     options = {"size": 12, "seed": 3, "purpose": "p"}
     found = draw.sample_vectors([broken[20:], broken[:20]], **options)
     np.testing.assert_array_equal(found, draw.sample_vectors([vectors], **options))
+
+
+@pytest.mark.parametrize("size", [1, 16, 40, 149, 1000])
+def test_the_sample_on_disk_is_the_one_in_memory(size: int, tmp_path: Path) -> None:
+    """Small enough to be sorted out many times, with equal vectors and some that are no numbers."""
+    rng = np.random.default_rng(0)
+    vectors = rng.standard_normal((200, 8)).astype(np.float16)
+    vectors[150:] = vectors[:50]
+    vectors[7, 3] = np.nan
+    options = {"size": size, "seed": 3, "purpose": "p"}
+    whole = draw.sample_vectors([vectors], **options)
+    for parts in (np.array_split(vectors, 7), [vectors[rng.permutation(200)]]):
+        held = draw.Reservoir(tmp_path / "held", **options)
+        for part in parts:
+            held.add(part)
+        found = np.empty(held.shape(), np.float16)
+        held.write(found)
+        np.testing.assert_array_equal(found, whole)
+
+
+def test_an_empty_reservoir(tmp_path: Path) -> None:
+    held = draw.Reservoir(tmp_path / "held", size=3, seed=0, purpose="p")
+    held.add(np.full((2, 4), np.nan, np.float16))
+    assert held.shape()[0] == 0

@@ -1,6 +1,8 @@
 """retrieve.hierarchy: exact targets, flat draws from unbalanced modes, nothing twice."""
 
-import hashlib
+import tempfile
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -8,20 +10,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sauropod import schema
 from sauropod.errors import InputError
 from sauropod.retrieve import hierarchy, kmeans
+from sauropod.retrieve.clusters import ClusterFiles
+from sauropod.retrieve.draw import mix
 from sauropod.schema import CLUSTERS
 
 LEVELS = {"num_iterations": 10, "resampling_steps": 3, "points_per_cluster": 2, "seed": 0}
 
 
-def _sha256(ids: np.ndarray) -> pl.Series:
-    return pl.Series([hashlib.sha256(str(i).encode()).hexdigest() for i in ids.tolist()])
-
-
-def _clusters(labels: np.ndarray) -> pl.DataFrame:
-    rows = {"image_id": np.arange(len(labels)), "cluster": labels, "distance": 0.0 * labels}
-    return pl.DataFrame(rows, schema=dict(CLUSTERS.columns))
+def _clusters(labels: np.ndarray, folder: Path, order: np.ndarray | None = None) -> ClusterFiles:
+    ids = np.arange(len(labels))
+    rows = {"image_id": ids, "cluster": labels, "distance": 0.0 * labels}
+    frame = pl.DataFrame({**rows, "content_key": mix(ids)}, schema=dict(CLUSTERS.columns))
+    path = folder / "clusters"
+    schema.write(frame if order is None else frame[order], path, CLUSTERS, made_by={})
+    return ClusterFiles([path], int(labels.max(initial=0)) + 1)
 
 
 def test_water_filled_by_hand() -> None:
@@ -65,29 +70,24 @@ def pool() -> tuple[np.ndarray, np.ndarray]:
     return vectors[order].astype(np.float16), modes[order]
 
 
-def test_sampling_flattens_unbalanced_modes(pool: tuple[np.ndarray, np.ndarray]) -> None:
+def test_sampling_flattens_unbalanced_modes(
+    pool: tuple[np.ndarray, np.ndarray], tmp_path: Path
+) -> None:
     vectors, modes = pool
     means, _ = kmeans.fit(vectors, num_clusters=80, num_iterations=15, seed=0)
-    clusters = _clusters(kmeans.assign(vectors, means)[0])
+    labels, _ = kmeans.assign(vectors, means)
     parents = hierarchy.fit(means, levels=(20, 6), **LEVELS)
     assert [len(parent) for parent in parents] == [80, 20]
-    options = {"num_clusters": 80, "target": 180, "seed": 0, "sha256": _sha256}
-    drawn = hierarchy.balanced(clusters, parents, **options)
+    drawn, every = hierarchy.balanced(_clusters(labels, tmp_path), parents, target=180, seed=0)
+    assert every == len(modes)
     assert drawn.height == drawn["image_id"].n_unique() == 180
     counts = np.bincount(modes[drawn["image_id"].to_numpy()], minlength=6)
     plain = 180 * np.bincount(modes) / len(modes)
     assert counts.min() >= 10 > 5 * plain.min()
     assert counts.max() < 0.65 * plain.max()
-    again = hierarchy.balanced(
-        clusters.sample(fraction=1.0, shuffle=True, seed=1), parents, **options
-    )
+    order = np.random.default_rng(1).permutation(len(modes))
+    again, _ = hierarchy.balanced(_clusters(labels, tmp_path, order), parents, target=180, seed=0)
     assert again.equals(drawn)
-
-
-def test_nearest_members_by_hand() -> None:
-    points = np.array([[0.0], [3], [1], [10], [11]], np.float32)
-    means = np.array([[0.0], [10]], np.float32)
-    assert hierarchy.nearest_members(points, means, count=2).tolist() == [0, 2, 3, 4]
 
 
 @settings(max_examples=25, deadline=None)
@@ -95,21 +95,16 @@ def test_nearest_members_by_hand() -> None:
 def test_exactly_the_target_and_nothing_twice(labels: list[int], share: float) -> None:
     target = max(1, int(share * len(labels)))
     parents = [np.array([0, 1, 1, 2, 2, 2, 0, 1]), np.array([0, 0, 1])]
-    drawn = hierarchy.balanced(
-        _clusters(np.array(labels)),
-        parents,
-        num_clusters=8,
-        target=target,
-        seed=1,
-        sha256=_sha256,
-    )
+    with tempfile.TemporaryDirectory() as folder:
+        clusters = replace(_clusters(np.array(labels), Path(folder)), num_clusters=8)
+        drawn, _ = hierarchy.balanced(clusters, parents, target=target, seed=1)
     assert drawn.height == drawn["image_id"].n_unique() == target
 
 
-def test_mistakes() -> None:
+def test_mistakes(tmp_path: Path) -> None:
     points = np.random.default_rng(0).standard_normal((10, 4)).astype(np.float32)
     with pytest.raises(InputError, match="1 to 9 clusters above a level of 10"):
         hierarchy.fit(points, levels=(10,), **LEVELS)
-    clusters = _clusters(np.zeros(5, np.int64))
+    clusters = _clusters(np.zeros(5, np.int64), tmp_path)
     with pytest.raises(InputError, match="1 to 5"):
-        hierarchy.balanced(clusters, [], num_clusters=1, target=6, seed=0, sha256=_sha256)
+        hierarchy.balanced(clusters, [], target=6, seed=0)

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sauropod.errors import InputError
-from sauropod.retrieve import kmeans
+from sauropod.retrieve import kmeans, members
 from sauropod.train.sharding import Ranks, joined
 
 
@@ -112,7 +112,7 @@ def test_killed_and_resumed_equals_uninterrupted(
 
 
 def _rank(rank: int, port: int, out: Path) -> None:
-    kmeans.CHUNK = 64
+    members.CHUNK = 64
     place = Ranks(rank=rank, world_size=2, local_rank=rank, port=port)
     with joined(place, torch.device("cpu")):
         means, costs = kmeans.fit(_lumps(), num_clusters=30, num_iterations=6, seed=1)
@@ -124,7 +124,7 @@ def test_two_ranks_give_the_bits_of_one(tmp_path: Path, monkeypatch: pytest.Monk
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     mp.start_processes(_rank, args=(port, tmp_path), nprocs=2, start_method="fork")
-    monkeypatch.setattr(kmeans, "CHUNK", 64)
+    monkeypatch.setattr(members, "CHUNK", 64)
     means, costs = kmeans.fit(_lumps(), num_clusters=30, num_iterations=6, seed=1)
     for rank in range(2):
         with np.load(tmp_path / f"{rank}.npz") as found:
@@ -137,8 +137,8 @@ def test_sums_of_half_precision_are_exact() -> None:
     rng = np.random.default_rng(0)
     points = rng.standard_normal((5000, 8)).astype(np.float16)
     centroids = points[:5].astype(np.float32)
-    sums, sizes = kmeans._add_up(points, centroids)
-    again, counted = kmeans._add_up(points[rng.permutation(5000)], centroids)
+    sums, sizes = members.Members(points, 5).add_up(centroids)
+    again, counted = members.Members(points[rng.permutation(5000)], 5).add_up(centroids)
     np.testing.assert_array_equal(again, sums)
     np.testing.assert_array_equal(counted, sizes)
 
@@ -211,3 +211,21 @@ def test_not_a_number_is_the_users_mistake(points: np.ndarray) -> None:
     labels, distances = kmeans.assign(broken, points[:3].astype(np.float32))
     assert np.flatnonzero(~np.isfinite(distances)).tolist() == [7]
     assert labels.min() >= -1
+
+
+def test_nearest_members_by_hand() -> None:
+    points = np.array([[0.0], [3], [1], [10], [11]], np.float32)
+    means = np.array([[0.0], [10]], np.float32)
+    assert kmeans.nearest_members(points, means, count=2).tolist() == [0, 2, 3, 4]
+
+
+def test_resampling_evens_centroids_out() -> None:
+    """Of 1000 points in one place and 20 in another, far more than a fair share of centroids."""
+    rng = np.random.default_rng(0)
+    places = np.repeat([[0.0, 0.0], [9.0, 9.0]], [1000, 20], axis=0)
+    points = (places + rng.standard_normal((1020, 2))).astype(np.float16)
+    means, _ = kmeans.fit(points, num_clusters=16, num_iterations=10, seed=0)
+    options = {"points_per_cluster": 3, "num_iterations": 10, "seed": 0}
+    even = kmeans.resampled(points, means, steps=5, **options)
+    assert (even[:, 0] > 5).sum() >= (means[:, 0] > 5).sum()
+    np.testing.assert_array_equal(kmeans.resampled(points, means, steps=0, **options), means)

@@ -1,9 +1,12 @@
 """retrieve.places: rows by id, in the order asked for."""
 
+from pathlib import Path
+
 import numpy as np
 import polars as pl
 import pytest
 
+from sauropod import schema
 from sauropod.errors import InputError
 from sauropod.retrieve.places import rows_of, usable
 from sauropod.schema import IMAGES
@@ -23,5 +26,8 @@ def test_missing_id_is_one_sentence() -> None:
         rows_of(FRAME.lazy(), np.array([3, 77], np.uint64))
 
 
-def test_usable_is_status_ok() -> None:
-    assert usable(FRAME.lazy())["image_id"].to_list() == [0, 1, 2, 3]
+def test_usable_is_status_ok(tmp_path: Path) -> None:
+    schema.write(FRAME, tmp_path / "a", IMAGES, made_by={})
+    frames = list(usable([tmp_path / "a"] * 2, ["image_id", "sha256"], label="x"))
+    assert [frame["image_id"].to_list() for frame in frames] == [[0, 1, 2, 3]] * 2
+    assert frames[0].columns == ["image_id", "sha256"]

@@ -10,11 +10,13 @@ from sauropod import schema
 from sauropod.config import Retrieve
 from sauropod.errors import InputError
 from sauropod.retrieve import index, kmeans, retrieval
+from sauropod.retrieve.clusters import assigned
 from sauropod.retrieve.recipe import parse
 from sauropod.retrieve.vectors import StoredVectors
 
 
 def _embeddings(path: Path, values: np.ndarray, start: int = 0) -> Path:
+    values = values / np.linalg.norm(values, axis=1, keepdims=True)
     ids = np.arange(start, start + len(values), dtype=np.uint64)
     frame = pl.DataFrame({"image_id": ids, "embedding": schema.vector_column(values)})
     schema.write(frame, path, schema.EMBEDDINGS, made_by={})
@@ -32,17 +34,17 @@ def pool(tmp_path: Path) -> retrieval.Pool:
     index.save(built, tmp_path / "pool.faiss")
     axes = np.eye(3, 8, dtype=np.float32)
     kmeans.save(axes, tmp_path / "axes.safetensors", objectives=[], metadata={})
-    clusters = kmeans.assign_all(stored, axes)
-    schema.write(clusters, tmp_path / "clusters.parquet", schema.CLUSTERS, made_by={})
     rows = [{"image_id": i, "sha256": f"{i * 7919:064x}", "status": "ok"} for i in range(120)]
     images = pl.DataFrame(rows, schema=dict(schema.IMAGES.columns))
     schema.write(images, tmp_path / "images.parquet", schema.IMAGES, made_by={})
+    paths, origin = (embeddings, tmp_path / "images.parquet"), tmp_path / "axes.safetensors"
+    clusters, _ = assigned(paths, axes, origin=origin)
+    schema.write(clusters, tmp_path / "clusters.parquet", schema.CLUSTERS, made_by={})
     return retrieval.Pool(
         embeddings=[embeddings],
-        images=[tmp_path / "images.parquet"],
         index=tmp_path / "pool.faiss",
         centroids=tmp_path / "axes.safetensors",
-        clusters=tmp_path / "clusters.parquet",
+        clusters=[tmp_path / "clusters.parquet"],
     )
 
 
@@ -72,7 +74,7 @@ def test_sample_mode_adds_up(pool: retrieval.Pool, tmp_path: Path) -> None:
 
 
 def test_user_mistakes_are_one_sentence(pool: retrieval.Pool, tmp_path: Path) -> None:
-    nothing = retrieval.Pool(embeddings=[], images=[], index=None, centroids=None, clusters=None)
+    nothing = retrieval.Pool(embeddings=[], index=None, centroids=None, clusters=[])
     queries = [_embeddings(tmp_path / "q.parquet", np.ones((2, 5)), 1000)]
     with pytest.raises(InputError, match="--index: expected a file for d:sample:1"):
         retrieval.run(parse("d:sample:1"), queries, nothing, Retrieve())

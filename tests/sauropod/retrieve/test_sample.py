@@ -1,7 +1,7 @@
 """retrieve.sample: counts with multiplicity, clusters with enough queries, keyed draws."""
 
-import hashlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -9,20 +9,30 @@ import pytest
 
 from sauropod import schema
 from sauropod.dedup.copies import Collection
-from sauropod.retrieve import index, sample
+from sauropod.retrieve import clusters, index, sample
+from sauropod.retrieve.clusters import ClusterFiles
+from sauropod.retrieve.draw import mix
 from sauropod.retrieve.vectors import StoredVectors
 from sauropod.schema import CLUSTERS, NEIGHBOURS
 
 
-def _sha256(ids: np.ndarray) -> pl.Series:
-    return pl.Series([hashlib.sha256(str(i % 1000).encode()).hexdigest() for i in ids.tolist()])
-
-
-def _members(sizes: dict[int, int], shift: int = 0) -> pl.DataFrame:
+def _members(
+    sizes: dict[int, int], folder: Path, *, shift: int = 0, order: np.ndarray | None = None
+) -> ClusterFiles:
+    """Two files; images that differ by a multiple of 1000 have the same bytes."""
     cluster = np.repeat(list(sizes), list(sizes.values()))
     ids = np.arange(len(cluster)) + shift
     rows = {"image_id": ids, "cluster": cluster, "distance": np.zeros(len(ids))}
-    return pl.DataFrame(rows, schema=dict(CLUSTERS.columns))
+    frame = pl.DataFrame({**rows, "content_key": mix(ids % 1000)}, schema=dict(CLUSTERS.columns))
+    frame = frame if order is None else frame[order]
+    paths = [folder / "a", folder / "b"]
+    for path, part in zip(paths, (frame[:7], frame[7:]), strict=True):
+        schema.write(part, path, CLUSTERS, made_by={})
+    return ClusterFiles(paths, 10)
+
+
+def _hit(members: ClusterFiles) -> np.ndarray:
+    return np.flatnonzero(members.sizes())
 
 
 @pytest.fixture
@@ -64,40 +74,48 @@ def test_clusters_need_enough_queries() -> None:
     assert sample.query_clusters(queries, centroids, min_queries=4).tolist() == [0, 2]
 
 
-def test_by_cluster_counts() -> None:
-    members = _members({2: 30, 5: 4, 9: 50})
-    options = {"dataset": "d", "seed": 0, "sha256": _sha256}
-    found, drawn = sample.by_cluster(members, per_cluster=10, cap=100, **options)
+def test_by_cluster_counts(tmp_path: Path) -> None:
+    members = _members({2: 30, 4: 9, 5: 4, 9: 50}, tmp_path)
+    options = {"dataset": "d", "seed": 0, "per_cluster": 10}
+    hit = np.array([2, 5, 9])
+    found, drawn = sample.by_cluster(members, hit, cap=100, **options)
     assert drawn == found.height == 24
     assert dict(found["cluster"].value_counts().iter_rows()) == {2: 10, 5: 4, 9: 10}
     assert found["rank"].to_list() == [*range(1, 11), *range(1, 5), *range(1, 11)]
     assert found["query_id"].null_count() == 24
     assert found.schema == pl.Schema(NEIGHBOURS.columns)
-    capped, drawn = sample.by_cluster(members, per_cluster=10, cap=15, **options)
+    capped, drawn = sample.by_cluster(members, hit, cap=15, **options)
     assert (capped.height, drawn) == (15, 24)
     assert set(capped["image_id"]) < set(found["image_id"])
+    assert sample.by_cluster(members, hit[:0], cap=15, **options)[0].is_empty()
 
 
-def test_the_draw_depends_on_content_and_seed_only() -> None:
-    members = _members({1: 200, 2: 300})
+def test_the_draw_depends_on_content_and_seed_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = {1: 200, 2: 300}
 
-    def draw(frame: pl.DataFrame, seed: int) -> set[int]:
-        rows, _ = sample.by_cluster(
-            frame, dataset="d", per_cluster=40, cap=60, seed=seed, sha256=_sha256
-        )
+    def draw(seed: int, **how: Any) -> set[int]:  # noqa: ANN401
+        members = _members(sizes, tmp_path, **how)
+        options = {"dataset": "d", "per_cluster": 40, "cap": 60, "seed": seed}
+        rows, _ = sample.by_cluster(members, _hit(members), **options)
         return {i % 1000 for i in rows["image_id"].to_list()}
 
-    expected = draw(members, 0)
-    assert draw(members.sample(fraction=1, shuffle=True, seed=3), 0) == expected
-    assert draw(_members({1: 200, 2: 300}, shift=1000), 0) == expected
-    assert draw(members, 1) != expected
+    expected = draw(0)
+    shuffled = np.random.default_rng(3).permutation(500)
+    assert draw(0, order=shuffled) == expected
+    assert draw(0, shift=1000) == expected
+    assert draw(1) != expected
+    # Sorted out after every chunk of a few rows, it is the same draw.
+    monkeypatch.setattr(clusters, "WAITING_ROWS", 1)
+    monkeypatch.setattr(clusters.streaming.chunks, "__kwdefaults__", {"rows": 11, "columns": ()})
+    assert draw(0, order=shuffled) == expected
 
 
-def test_the_cap_thins_clusters_evenly() -> None:
+def test_the_cap_thins_clusters_evenly(tmp_path: Path) -> None:
     """A second, independent key: the larger cluster does not crowd out the smaller one."""
-    members = _members({1: 20, 2: 900})
-    rows, _ = sample.by_cluster(
-        members, dataset="d", per_cluster=20, cap=20, seed=0, sha256=_sha256
-    )
+    members = _members({1: 20, 2: 900}, tmp_path)
+    options = {"dataset": "d", "per_cluster": 20, "cap": 20, "seed": 0}
+    rows, _ = sample.by_cluster(members, _hit(members), **options)
     counts = dict(rows["cluster"].value_counts().iter_rows())
     assert 4 <= counts[1] <= 16
