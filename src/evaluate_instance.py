@@ -12,7 +12,7 @@ from pathlib import Path
 from sauropod import cli, io, schema
 from sauropod.cli import Knobs
 from sauropod.evaluate.config import Instance
-from sauropod.evaluate.instance import embedder, measure
+from sauropod.evaluate.instance import embedder, measure, whole_view
 from sauropod.evaluate.measured import metrics_frame
 from sauropod.evaluate.subject import global_extractor, load_subject
 
@@ -46,6 +46,8 @@ def main(
     """
     vit = load_subject(backbone, random_like, seed=knobs.seed, device=device)
     extractor = global_extractor(vit, num_blocks=1, resize=knobs.resize, crop=knobs.crop)
+    if vit and knobs.view == "whole":
+        extractor = whole_view(extractor, side=knobs.crop)
     embed = embedder(extractor, batch_size=inference_batch, num_threads=num_threads, device=device)
     rows = measure(dataset, layout=layout, embed=embed, knobs=knobs)
     weights = [path for path in (backbone, random_like) if path]

@@ -241,7 +241,9 @@ class Instance:
     resize: int = 256
     """Short side after the resize, pixels."""
     crop: int = 224
-    """Side of the centre crop, pixels."""
+    """Side of the view, pixels."""
+    view: Literal["crop", "whole"] = "crop"
+    """The centre of the resized image, or all of it, squeezed to a square."""
     neighbours: tuple[int, ...] = (1, 2, 3, 5, 7, 10, 15, 20, 50)
     """k of Met's k-NN classifier; the best on its validation set is reported."""
     sharpness: tuple[float, ...] = (

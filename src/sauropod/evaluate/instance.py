@@ -3,10 +3,13 @@
 Shapes: n images, D width.
 """
 
+import dataclasses
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from sauropod.errors import InputError
 from sauropod.evaluate.amstertime import amstertime_rows
@@ -20,6 +23,16 @@ from sauropod.evaluate.met import met_rows
 from sauropod.evaluate.photos import Embed, Embedded
 from sauropod.evaluate.ranking import unit
 from sauropod.evaluate.revisited import revisited_rows
+
+
+def whole_view(extractor: Extractor, *, side: int) -> Extractor:
+    """The extractor, shown whole images squeezed to a square of `side` pixels: nothing is cut."""
+
+    def prepare(image: Image.Image) -> np.ndarray:
+        small = image.resize((side, side), Image.Resampling.BICUBIC)
+        return np.ascontiguousarray(np.asarray(small).transpose(2, 0, 1))
+
+    return extractor._replace(prepare=prepare)
 
 
 def embedder(extractor: Extractor, *, batch_size: int, num_threads: int, device: str) -> Embed:
@@ -57,9 +70,18 @@ def measure(root: Path, *, layout: str, embed: Embed, knobs: Instance) -> list[M
         embed: Model to measure.
         knobs: The grid of Met's classifier.
 
+    Returns:
+        Rows whose `seconds` are those of the whole benchmark.
+
     Raises:
         InputError: an unknown layout, or a file that it wants is missing or broken.
     """
+    start = time.monotonic()
+    rows = _rows(root, layout, embed, knobs)
+    return [dataclasses.replace(row, seconds=time.monotonic() - start) for row in rows]
+
+
+def _rows(root: Path, layout: str, embed: Embed, knobs: Instance) -> list[Measured]:
     match layout:
         case "revisited":
             return revisited_rows(root, embed)
