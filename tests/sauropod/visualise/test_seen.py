@@ -69,3 +69,13 @@ def test_class_attention_is_what_the_block_mixes_values_by(vit: VisionTransforme
         expected = attn(tokens[0], norm=norm, gamma=None, layout=layout)[0]
     torch.testing.assert_close(mixed, expected)
     torch.testing.assert_close(weights.sum(1), torch.ones(3))
+
+
+def test_attention_is_that_before_the_last_mlp(vit: VisionTransformer, image: Image.Image) -> None:
+    before = see(vit, image, size=32)
+    with torch.no_grad():
+        vit.blocks[-1].mlp.fc1.weight.mul_(2.0)
+        after = see(vit, image, size=32)
+        assert torch.equal(before.attention, after.attention)
+        vit.blocks[-2].mlp.fc1.weight.mul_(2.0)
+    assert not torch.equal(before.attention, see(vit, image, size=32).attention)
