@@ -93,3 +93,16 @@ def test_mistakes_are_found_when_the_snakefile_is_read(
 def test_a_model_is_a_name_and_a_file(models: object, sentence: str) -> None:
     with pytest.raises(InputError, match=sentence):
         plan(models=models)
+
+
+def test_plates_are_of_the_main_run_and_of_named_models() -> None:
+    assert plan().plates == []
+    runs = {"uncurated": {"data": "uncurated"}}
+    found = plan(visualise={"images": ["cats"]}, runs=runs, models={"meta_s": "s.pth"}).plates
+    assert found[:3] == [
+        "results/visualise/pretrained.pca.png",
+        "results/visualise/pretrained.matches.png",
+        "results/visualise/pretrained.attention.png",
+    ]
+    assert "results/visualise/meta_s.pca.png" in found
+    assert not any("uncurated" in path for path in found)
