@@ -13,6 +13,7 @@ from sauropod.train.config import Speed
 from sauropod.train.data import Loaded
 from sauropod.train.distillation import Distillation
 from sauropod.train.fit import Fitted, Running, fit
+from sauropod.train.host_memory import keep_freed_memory
 from sauropod.train.recipe import schedules
 from sauropod.train.self_distillation import SelfDistillation
 from sauropod.train.student import make_student
@@ -36,6 +37,8 @@ def networks(case: Case, arch: str) -> nn.ModuleDict:
 
 def prepared(model: Trained, *, speed: Speed, device: torch.device) -> Trained:
     """The model on its device, run as `speed` says."""
+    if device.type == "cpu":
+        keep_freed_memory()
     for module in (model, *model.networks):
         module.to(device)
     for network in model.networks:

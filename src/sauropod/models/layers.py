@@ -238,6 +238,7 @@ class Block(nn.Module):
         *,
         layout: Layout,
         subsets: tuple[Subset | None, Subset | None] = (None, None),
+        only: Tensor | None = None,
     ) -> Tensor:
         """Apply attention and MLP, each to all rows or to its own sampled subset.
 
@@ -245,9 +246,11 @@ class Block(nn.Module):
             x: (T, D) packed tokens.
             layout: Where the images lie in `x`.
             subsets: Rows kept by the attention branch and by the MLP branch; None keeps all.
+            only: (R,) int64, the rows that are wanted; None wants all. Not with a subset for the
+                MLP, which then sees these rows alone.
 
         Returns:
-            (T, D).
+            (T, D), or (R, D).
         """
         first, second = subsets
         part = x if first is None else x.index_select(0, first.rows)
@@ -255,6 +258,9 @@ class Block(nn.Module):
         gamma = self.ls1.gamma if self.ls1 is not None else None
         part = self.attn(part, norm=self.norm1, gamma=gamma, layout=inner)
         x = _add(x, part, layout=layout, subset=first)
+        if only is not None:
+            assert second is None, "rows of a sampled subset"
+            x = x.index_select(0, only)
         part = x if second is None else x.index_select(0, second.rows)
         gamma = self.ls2.gamma if self.ls2 is not None else None
         part = self.mlp(part, norm=self.norm2, gamma=gamma)

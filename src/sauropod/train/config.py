@@ -162,7 +162,7 @@ class Objective:
 class Pretrain:
     """Pretrain a backbone by self-distillation (DINO + iBOT + KoLeo)."""
 
-    version: int = 2
+    version: int = 3
     """Raise when the code changes results."""
     seed: int = 0
     """Seed of initialisation, order, augmentation, masks and drop-path."""
@@ -179,7 +179,7 @@ class Pretrain:
 class Adapt:
     """Adapt a pretrained backbone to a higher resolution (paper, section 5)."""
 
-    version: int = 2
+    version: int = 3
     """Raise when the code changes results."""
     seed: int = 0
     """Seed of order, augmentation, masks and drop-path."""
@@ -196,7 +196,7 @@ class Adapt:
 class Distill:
     """Distil a frozen teacher into a smaller backbone (paper, section 5)."""
 
-    version: int = 2
+    version: int = 3
     """Raise when the code changes results."""
     seed: int = 0
     """Seed of initialisation, order and augmentation."""

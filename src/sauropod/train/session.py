@@ -31,6 +31,7 @@ from sauropod.train.data import Rows, Samples, read_manifest
 from sauropod.train.diagnosis import diagnose
 from sauropod.train.distillation import Distillation
 from sauropod.train.fit import DTYPES, Fitted, Running, fit
+from sauropod.train.host_memory import keep_freed_memory
 from sauropod.train.multicrop import MultiCrop
 from sauropod.train.probe import Probe
 from sauropod.train.recipe import schedules
@@ -118,6 +119,8 @@ class Session:
             num_parts=speed.accumulate,
         )
         device, run, dtype = self.device, self.fingerprint(), DTYPES[knobs.optim.precision]
+        if device.type == "cpu":
+            keep_freed_memory()
         probe = self._probe(model, device=device, dtype=dtype)
         _prepare(model, speed, device=device, dtype=dtype)
         flops = step_flops(students, heads, knobs.crops, objective=knobs.objective, teacher=teacher)

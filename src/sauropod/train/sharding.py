@@ -119,8 +119,8 @@ def shard(
     leaves every parameter on every rank; see `reducing`.
 
     Args:
-        networks: Backbones (anything with `blocks`) and heads, each called through `forward` or
-            `forward_features`; equal on all ranks.
+        networks: Backbones (anything with `blocks`) and heads, each called through `forward`,
+            `forward_features` or `forward_tokens`; equal on all ranks.
         dtype: Of gathered parameters; None keeps float32.
         parallel: Shard or replicate.
     """
@@ -144,8 +144,9 @@ def shard(
         for block in blocks:
             fully_shard(block, mp_policy=policy, reshard_after_forward=reshard)
         fully_shard(network, mp_policy=policy, reshard_after_forward=reshard)
-        if hasattr(network, "forward_features"):
-            register_fsdp_forward_method(network, "forward_features")
+        for method in ("forward_features", "forward_tokens"):
+            if hasattr(network, method):
+                register_fsdp_forward_method(network, method)
 
 
 @contextmanager

@@ -48,9 +48,10 @@ def student_losses(
     """
     crops = [batch.global_crops, *([batch.local_crops] if len(batch.local_crops) else [])]
     masks = [batch.masks if masked else None, None][: len(crops)]
-    features = backbone_of(student).forward_features(crops, masks=masks, generator=generator)
-    patches = features[0].patch_tokens.flatten(0, 1).index_select(0, targets.indices)
-    cls_scores, patch_scores = score(student, torch.cat([f.cls_token for f in features]), patches)
+    cls_tokens, patches = backbone_of(student).forward_tokens(
+        crops, patches=targets.indices, masks=masks, generator=generator
+    )
+    cls_scores, patch_scores = score(student, torch.cat(cls_tokens), patches)
 
     shared = {"temperature": objective.student_temp, "max_bytes": max_bytes}
     dino = dino_loss(cls_scores, targets.cls, num_images=batch.num_images, **shared)
@@ -62,6 +63,6 @@ def student_losses(
         )
     if objective.koleo_weight:
         size = objective.group_size
-        views = [koleo_loss(x, group_size=size) for x in features[0].cls_token.chunk(2)]
+        views = [koleo_loss(x, group_size=size) for x in cls_tokens[0].chunk(2)]
         losses["koleo"] = objective.koleo_weight * torch.stack(views).sum()
     return losses

@@ -19,7 +19,7 @@ from sauropod.train.batch import Batch
 from sauropod.train.config import Objective
 from sauropod.train.sinkhorn import Center, sinkhorn_knopp
 
-_METERED_CROPS = 32
+_METERED_CROPS = 4
 
 
 class Targets(NamedTuple):
@@ -121,10 +121,14 @@ def teach(
     assert len(batches)
     cls, kept, found = [], [], []
     for batch in batches:
-        features = backbone_of(teacher).forward_features([batch.global_crops])[0]
-        where = _patches_of_interest(batch, features.patch_tokens, patches)
-        cls.append(features.cls_token)
-        kept.append(features.patch_tokens.flatten(0, 1).index_select(0, where[0]))
+        where = _patches_of_interest(batch, patches)
+        metered = torch.arange(batch.masks[:_METERED_CROPS].numel(), device=where[0].device)
+        (tokens,), chosen = backbone_of(teacher).forward_tokens(
+            [batch.global_crops], patches=torch.cat([where[0], metered])
+        )
+        few = chosen[len(where[0]) :].unflatten(0, (-1, batch.masks.shape[1]))
+        cls.append(tokens)
+        kept.append(chosen[: len(where[0])])
         found.append(where)
     cls_scores, patch_scores = score(teacher, torch.cat(cls), torch.cat(kept))
     cls_bias = balances.dino(cls_scores, temperature=temperature)
@@ -142,19 +146,18 @@ def teach(
             strict=True,
         )
     ]
-    few = features.patch_tokens[:_METERED_CROPS].clone()
-    return targets, Outputs(torch.cat(cls), few, cls_scores, temperature)
+    return targets, Outputs(torch.cat(cls), few.clone(), cls_scores, temperature)
 
 
 def _patches_of_interest(
-    batch: Batch, patch_tokens: Tensor, patches: Literal["masked", "all", "none"]
+    batch: Batch, patches: Literal["masked", "all", "none"]
 ) -> tuple[Tensor, Tensor]:
     """Positions and weights of iBOT's patches."""
     if patches == "masked":
         return batch.mask_indices, batch.mask_weights
-    num_crops, num_patches = patch_tokens.shape[:2]
-    num = num_crops * num_patches if patches == "all" else 0
-    indices = torch.arange(num, device=patch_tokens.device)
+    num_patches = batch.masks.shape[1]
+    num = batch.masks.numel() if patches == "all" else 0
+    indices = torch.arange(num, device=batch.masks.device)
     return indices, torch.full_like(indices, 1 / num_patches, dtype=torch.float32)
 
 

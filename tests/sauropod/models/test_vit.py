@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from sauropod.errors import InputError
-from sauropod.models.layers import Subset, has_xformers
+from sauropod.models.layers import Block, Subset, has_xformers
 from sauropod.models.vit import ARCHS, Features, VisionTransformer, arch_of, build_vit
 from sauropod.train.config import Backbone
 
@@ -329,6 +329,45 @@ def test_compiled_blocks_compute_the_same() -> None:
     for before, after in zip(plain, trained(vit), strict=True):
         for a, b in zip(before, after, strict=True):
             torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("drop_path", [0.0, 0.5])
+@pytest.mark.parametrize("recompute", [False, True])
+@pytest.mark.parametrize("name", FILES)
+def test_chosen_tokens_are_those_of_all_features(
+    golden: Golden, name: str, drop_path: float, recompute: bool
+) -> None:
+    vit = golden_vit(name, golden(name)).train()
+    vit.drop_path, vit.recompute = drop_path, recompute
+    crops = [torch.randn(4, 3, 70, 56), torch.randn(6, 3, 42, 28)]
+    masks = [torch.rand(4, 20) < 0.4, None]
+    patches = masks[0].flatten().nonzero()[:, 0].flip(0)  # any order
+
+    def gradients(cls_tokens: list[Tensor], chosen: Tensor) -> list[Tensor]:
+        vit.zero_grad()
+        (torch.cat([*cls_tokens, chosen]) * direction).sum().backward()
+        return [p.grad.clone() for p in vit.parameters() if p.grad is not None]
+
+    direction = torch.randn(10 + len(patches), vit.embed_dim)
+    generator = torch.Generator().manual_seed(3)
+    whole = vit.forward_features(crops, masks=masks, generator=generator)
+    expected = [f.cls_token for f in whole], whole[0].patch_tokens.flatten(0, 1)[patches]
+    generator.manual_seed(3)
+    found = vit.forward_tokens(crops, patches=patches, masks=masks, generator=generator)
+    for ours, theirs in zip((*found[0], found[1]), (*expected[0], expected[1]), strict=True):
+        close(ours, theirs)
+    for ours, theirs in zip(gradients(*found), gradients(*expected), strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
+
+
+def test_without_stochastic_depth_the_last_mlp_sees_the_chosen_tokens_alone() -> None:
+    vit = build_vit(knobs_of("reg4"))
+    seen: list[int] = []
+    for block in vit.blocks:
+        assert isinstance(block, Block)
+        block.mlp.register_forward_pre_hook(lambda _, args: seen.append(len(args[0])))
+    vit.forward_tokens([torch.randn(2, 3, 70, 70)], patches=torch.tensor([0, 49]))
+    assert seen == [2 * 30, 2 + 2]
 
 
 def test_a_rectangle_of_as_many_patches_is_interpolated() -> None:
