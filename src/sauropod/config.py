@@ -158,7 +158,7 @@ class Describe:
 class Hash:
     """Hash similarity features to 64 bits: PCA, then the signs."""
 
-    version: int = 2
+    version: int = 3
     """Raise when the code changes results."""
     seed: int = 0
     """Seed of the sample the PCA is fitted on."""

@@ -40,10 +40,12 @@ Name = Literal["hash", "sscd", "imagededup"]
 ORIGINALS, OTHERS = 2_000, 6_000
 EDITS = ("jpeg", "half", "bright", "crop", "text", "blur")
 WIDTH, HEIGHT = 256, 192
+COSINE = 0.75
+"""What the authors of SSCD advise; a small descriptor chains strangers together at less."""
 LABELS = {
-    "hash": "ours, PCA hash of pixels, 3 bits",
-    "sscd": "ours, SSCD, cosine > 0.6",
-    "imagededup": "imagededup PHash, 10 bits",
+    "hash": "ours, PCA hash of pixels, at most 3 bits",
+    "sscd": "ours, SSCD, cosine > 0.75",
+    "imagededup": "imagededup PHash, at most 10 bits",
 }
 
 
@@ -168,7 +170,7 @@ class Ours:
         search = Link(factory="Flat", audit=0)
         link_index.main((described,), same, index, search)
         link.main(described, (described,), same, index, "pool", edges, self.at / "linked", search)
-        rules = Dedup(references=())
+        rules = Dedup(copy_threshold=COSINE, references=())
         dedup.main((edges,), (images,), same, out, self.at / "done", self.at / "sizes", rules)
         return pl.read_parquet(out).select("image_id", group="component")
 

@@ -21,7 +21,8 @@ from sauropod.io import read_range
 
 BITS = 64
 THUMBNAIL_SIDE = 32
-CHUNK = 65_536
+CHUNK = 8192
+"""Rows of the sample widened to float64 together: 64 MiB of pixels."""
 PROJECTED = 2048
 """Rows projected together: they stay in the cache."""
 FLOAT32_UNIT = 2.0**-24
@@ -55,7 +56,8 @@ def fit(features: np.ndarray) -> Projection:
     mean = features.mean(axis=0, dtype=np.float64)
     covariance = np.zeros((width, width))
     for start in range(0, count, CHUNK):
-        centred = features[start : start + CHUNK].astype(np.float64) - mean
+        centred = features[start : start + CHUNK].astype(np.float64)
+        centred -= mean
         covariance += centred.T @ centred
     _, vectors = np.linalg.eigh(covariance / count)
     components = vectors[:, ::-1][:, :BITS]
