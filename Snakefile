@@ -21,6 +21,7 @@ include: "rules/dedup.smk"
 include: "rules/retrieve.smk"
 include: "rules/train.smk"
 include: "rules/evaluate.smk"
+include: "rules/dense.smk"
 
 
 if PLAN.world:

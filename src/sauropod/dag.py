@@ -175,6 +175,7 @@ class Dag:
         paths = [s.path for collection in collections for s in sources(self.config, collection)]
         paths += [one.path for one in self.config.benchmarks if one.layout != "image_folder"]
         paths += self.config.knobs["visualise"].images
+        paths += [one.transfer for one in self.config.benchmarks if one.transfer]
         paths += [self.nsfw, self.faces, self.embedder, self.sscd, *self.config.models.values()]
         ours = ("results/", f"{WORLD}/")
         asked = [path for path in dict.fromkeys(paths) if not path.startswith(ours)]

@@ -21,6 +21,7 @@ from sauropod import config
 from sauropod.demo import config as demo
 from sauropod.errors import InputError
 from sauropod.evaluate import config as evaluate
+from sauropod.evaluate.dense import config as dense
 from sauropod.train import config as train
 from sauropod.visualise import config as visualise
 
@@ -50,8 +51,8 @@ STAGES: dict[str, type] = {
     "extract": evaluate.Extract,
     "evaluate": evaluate.Evaluate,
     "evaluate_robustness": evaluate.Robustness,
-    "evaluate_segmentation": evaluate.Segmentation,
-    "evaluate_depth": evaluate.Depth,
+    "evaluate_segmentation": dense.Segmentation,
+    "evaluate_depth": dense.Depth,
     "evaluate_instance": evaluate.Instance,
     "visualise": visualise.Visualise,
 }

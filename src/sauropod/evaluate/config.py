@@ -1,4 +1,4 @@
-"""Every knob of evaluation, and how benchmarks are named in the configuration.
+"""Every knob of evaluation but the dense kinds', and how benchmarks are named in configurations.
 
 A benchmark has a kind and a layout. The kind says which script measures it and with which block of
 knobs (`STAGE_OF`); the layout says how its files lie, and a reader of that kind knows it.
@@ -47,7 +47,7 @@ LAYOUTS: dict[Kind, tuple[str, ...]] = {
     ),
     "robustness": ("class_folders", "imagenet_real", "imagenet_c"),
     "segmentation": ("ade20k", "cityscapes", "voc2012", "pairs"),
-    "depth": ("nyu", "kitti", "sun_rgbd", "pairs"),
+    "depth": ("nyu", "kitti", "pairs"),
     "instance": ("revisited", "met", "amstertime", "copydays", "disc21", "groups"),
 }
 """Kind -> the layouts its reader knows."""
@@ -82,6 +82,8 @@ class Benchmark:
     """Classification: what is measured; none takes evaluate's."""
     classes_of: str = ""
     """Robustness: the benchmark whose best linear head is measured."""
+    transfer: str = ""
+    """Depth: folder of SUN RGB-D, on which the trained heads are measured too; empty is none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,74 +162,6 @@ class Robustness:
 
     version: int = 1
     """Raise when the code changes results."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Segmentation:
-    """Train and measure segmentation heads on frozen patch tokens."""
-
-    version: int = 1
-    """Raise when the code changes results."""
-    seed: int = 0
-    """Seed of initialisation, order and augmentation."""
-    heads: tuple[Literal["linear", "multiscale"], ...] = ("linear", "multiscale")
-    """Last layer at one scale, and the last four at several scales (+ms)."""
-    steps: int = 40_000
-    """Training steps."""
-    batch_size: int = 16
-    """Crops per step."""
-    lr: float = 1e-3
-    """Peak learning rate of AdamW."""
-    weight_decay: float = 1e-4
-    """Weight decay of AdamW."""
-    warmup_steps: int = 1500
-    """Steps of linear warm-up."""
-    resize: int = 512
-    """Short side of the images, pixels."""
-    crop: int = 512
-    """Side of the crop of `linear`, pixels."""
-    stride: int = 341
-    """Step of the sliding window of `linear`, pixels."""
-    multiscale_crop: int = 640
-    """Side of the crop of `multiscale`, pixels."""
-    multiscale_stride: int = 320
-    """Step of its sliding window, pixels."""
-    scales: tuple[float, ...] = (1.0, 1.32, 1.73, 2.28, 3.0)
-    """Scales of the images at test time, each also flipped, of `multiscale`."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Depth:
-    """Train and measure depth heads on frozen tokens."""
-
-    version: int = 1
-    """Raise when the code changes results."""
-    seed: int = 0
-    """Seed of initialisation, order and augmentation."""
-    heads: tuple[Literal["linear1", "linear4", "dpt"], ...] = ("linear1", "linear4", "dpt")
-    """Last layer, four layers, and the DPT decoder."""
-    steps: int = 38_400
-    """Training steps."""
-    warmup_steps: int = 12_800
-    """Steps of linear warm-up."""
-    batch_size: int = 16
-    """Crops per step."""
-    lr: float = 1e-4
-    """Peak learning rate of AdamW."""
-    weight_decay: float = 1e-2
-    """Weight decay of AdamW."""
-    clip_grad: float = 35.0
-    """Largest gradient norm."""
-    bins: int = 256
-    """Depth bins, uniform between the smallest and the largest depth."""
-    min_depth: float = 1e-3
-    """Smallest depth, metres."""
-    max_depth: float = 10.0
-    """Largest depth, metres (NYU 10, KITTI 80)."""
-    crop: tuple[int, int] = (416, 544)
-    """Height and width of the training crop, pixels (KITTI 352 by 704)."""
-    eval_crop: Literal["none", "eigen", "garg"] = "eigen"
-    """Part of the image that counts (NYU eigen, KITTI garg)."""
 
 
 @dataclass(frozen=True, kw_only=True)

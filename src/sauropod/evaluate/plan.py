@@ -16,7 +16,8 @@ FLOORS = (COLOUR, RANDOM)
 WITH_FEATURES: tuple[Kind, ...] = ("classification", "robustness")
 """Kinds that read what `extract` wrote; the others read the backbone."""
 PLATES = ("pca", "matches", "attention")  # what `visualise` paints
-DENSE: tuple[Kind, ...] = ("segmentation", "depth")
+WITH_CHANCE: tuple[Kind, ...] = ("classification", "segmentation", "depth")
+"""Kinds with a floor that looks at no image; the job of the colour floor measures it too."""
 
 
 def is_plain(benchmark: Benchmark) -> bool:
@@ -59,13 +60,11 @@ class Evaluation:
 
     @property
     def metrics(self) -> list[str]:
-        """METRICS tables of every model on every benchmark; colours have no patch tokens."""
-        dense = self.of_kind(*DENSE)
+        """METRICS tables of every model on every benchmark."""
         return [
             f"results/evaluate/{model}.{benchmark}.parquet"
             for model in self.models
             for benchmark in self.benchmarks
-            if not (model == COLOUR and benchmark in dense)
         ]
 
     @property
@@ -89,11 +88,13 @@ class Evaluation:
     def flags(self, model: str, benchmark: str) -> str:
         """Flags of a benchmark's script that say what is measured on what."""
         words = ["--model", model, "--benchmark", benchmark, *self._dataset(benchmark)]
-        kind = self._benchmarks[benchmark].kind
-        if kind == "classification" and model == COLOUR:
+        kind, transfer = self._benchmarks[benchmark].kind, self._benchmarks[benchmark].transfer
+        if kind in WITH_CHANCE and model == COLOUR:
             words += ["--chance-too", "True"]
         if benchmark in self.with_head:
             words += ["--head", f"results/evaluate/{model}.{benchmark}.head.safetensors"]
+        if transfer:
+            words += ["--transfer", transfer]
         return shlex.join(words if kind in WITH_FEATURES else [*words, *self._subject(model)])
 
     def head_of(self, model: str, benchmark: str) -> str:

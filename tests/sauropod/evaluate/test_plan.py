@@ -30,11 +30,18 @@ def test_every_kind_has_a_stage_and_layouts() -> None:
     assert set(STAGE_OF.values()) <= STAGES.keys()
 
 
-def test_colours_are_no_floor_of_dense_benchmarks() -> None:
-    found = plan().metrics
-    assert "results/evaluate/colour.oxford.parquet" in found
-    assert "results/evaluate/colour.ade.parquet" not in found
-    assert "results/evaluate/random.ade.parquet" in found
+def test_floors_are_measured_on_every_kind() -> None:
+    found = plan()
+    for floor in ("colour", "random"):
+        for benchmark in ("in1k", "oxford", "ade"):
+            assert f"results/evaluate/{floor}.{benchmark}.parquet" in found.metrics
+    assert found.flags("colour", "ade").endswith("--chance-too True")
+    assert "--chance-too" not in found.flags("colour", "oxford")
+
+
+def test_depth_heads_may_be_measured_on_another_set() -> None:
+    nyu = {"name": "nyu", "path": "n", "kind": "depth", "layout": "nyu", "transfer": "s"}
+    assert "--layout nyu --transfer s" in plan([nyu]).flags("pretrained", "nyu")
 
 
 def test_named_models_are_measured_beside_ours() -> None:

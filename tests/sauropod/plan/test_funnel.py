@@ -38,11 +38,12 @@ def test_a_dataset_without_a_count_is_named() -> None:
     with pytest.raises(InputError, match="say --counts objects=1200"):
         planned(demo)
     counts = {"objects": 10, "fine": 20, "places": 5}
-    counts |= {"classes": 1, "varieties": 1, "classes_large": 1}
+    sets = ("classes", "varieties", "classes_large", "streets", "distances")
+    counts |= dict.fromkeys(sets, 1)
     found = planned(demo, pool=2_000, **counts)
     assert [b.final for b in found.recipe] == [5, 10, 30, 300]
     assert found.final == 345
-    assert found.references == 3
+    assert found.references == len(sets)
 
 
 @pytest.mark.parametrize("text", ["cats", "=3", "cats=", "cats=-1"])
