@@ -33,5 +33,5 @@ rule all:
     input:
         "results/report/report.html",
         "results/evaluate/metrics.parquet",
-        "results/manifest/lvd.parquet",
+        PLAN.manifest,
         list(PLAN.distilled.values()),

@@ -152,7 +152,7 @@ rule truth:
         ),
         duplicates="results/hash/duplicates.parquet",
         copies="results/dedup/copies.parquet",
-        manifest="results/manifest/lvd.parquet",
+        manifest=PLAN.manifest,
     output:
         "results/truth/truth.parquet",
     log:
@@ -210,7 +210,7 @@ rule report:
         duplicates="results/hash/duplicates.parquet",
         copies="results/dedup/copies.parquet",
         neighbours=expand("results/retrieve/{dataset}.parquet", dataset=PLAN.retrieved),
-        manifest="results/manifest/lvd.parquet",
+        manifest=PLAN.manifest,
         metrics="results/evaluate/metrics.parquet",
         plates=PLAN.evaluation.plates,
         logs=PLAN.training_logs,

@@ -31,7 +31,7 @@ rule pretrain:
 
 rule adapt:
     input:
-        manifest="results/manifest/lvd.parquet",
+        manifest=PLAN.manifest,
         backbone="results/pretrain/main/backbone.safetensors",
         heads="results/pretrain/main/heads.safetensors",
     output:
@@ -62,7 +62,7 @@ rule adapt:
 
 rule distill:
     input:
-        manifest="results/manifest/lvd.parquet",
+        manifest=PLAN.manifest,
         backbone="results/adapt/main/backbone.safetensors",
         heads="results/adapt/main/heads.safetensors",
     output:

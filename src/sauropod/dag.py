@@ -247,9 +247,20 @@ class Dag:
         return shlex.join(words({**named, **self.config.runs}[run]))
 
     def manifest_of(self, run: str) -> str:
-        """Manifest a pretraining run reads: `lvd`, `uncurated` or `curated`."""
-        data = {MAIN: "lvd", EMBEDDER: "curated", **self.config.data_of_run}
+        """Manifest a pretraining run reads: `lvd`, `uncurated`, `balanced` or `curated`."""
+        data = {MAIN: self.config.data, EMBEDDER: "curated", **self.config.data_of_run}
         return f"results/manifest/{data[run]}.parquet"
+
+    @property
+    def manifest(self) -> str:
+        """Manifest of the main run, of which the others are made and the report tells."""
+        return self.manifest_of(MAIN)
+
+    @property
+    def _manifest_summaries(self) -> list[str]:
+        read = {self.config.data, *self.config.data_of_run.values()}
+        names = [""] if read & {"lvd", "uncurated"} else []
+        return [*names, "balanced."] if "balanced" in read else names
 
     @property
     def embedder(self) -> str:
@@ -312,7 +323,8 @@ class Dag:
         whole = [f"results/{stage}/" for stage in ("hash", "dedup")]
         retrieved = [f"results/retrieve/{dataset}" for dataset in self.retrieved]
         named = [f"{path}.summary.parquet" for path in (*per_shard, *retrieved)]
-        return [*named, *(f"{path}summary.parquet" for path in (*whole, "results/manifest/"))]
+        whole += [f"results/manifest/{name}" for name in self._manifest_summaries]
+        return [*named, *(f"{path}summary.parquet" for path in whole)]
 
     @property
     def timings(self) -> list[str]:

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import errno
 import hashlib
 import json
 import os
@@ -25,18 +26,22 @@ def replacing(path: Path) -> Iterator[Path]:
 
     The folder is made when missing; the file's permissions are those the umask gives. On any
     exception the temporary file is removed and `path` is left as it was.
+
+    Raises:
+        InputError: the disk is full.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _temporary(path)
     try:
-        temporary.touch()
-        mode = temporary.stat().st_mode
-        temporary.unlink()
-        yield temporary
-        temporary.chmod(mode)  # some writers, such as safetensors, leave files to the owner alone
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        with _room_for(path):
+            temporary.touch()
+            mode = temporary.stat().st_mode
+            temporary.unlink()
+            yield temporary
+            temporary.chmod(mode)  # some writers, like safetensors, leave files to the owner alone
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
+            temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -64,10 +69,30 @@ def new_folder(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def scratch(beside: Path) -> Iterator[Path]:
-    """Yield a folder on the disk of a file to be written; it is removed whatever happens."""
+    """Yield a folder on the disk of a file to be written; it is removed whatever happens.
+
+    Raises:
+        InputError: the disk is full.
+    """
     beside.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".scratch-", dir=beside.parent) as folder:
-        yield Path(folder)
+    folder = tempfile.TemporaryDirectory(prefix=".scratch-", dir=beside.parent)
+    with folder as name, _room_for(beside):
+        yield Path(name)
+
+
+@contextlib.contextmanager
+def _room_for(path: Path) -> Iterator[None]:
+    """Turn a full disk, which every writer reports in its own way, into the user's sentence."""
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        full = os.strerror(errno.ENOSPC)
+        if full not in str(error):
+            raise
+        fix = "free some, and run again: what is not whole was removed"
+        raise InputError(path, expected="room on its disk", found=full.lower(), fix=fix) from error
 
 
 def _temporary(path: Path) -> Path:

@@ -57,7 +57,8 @@ STAGES: dict[str, type] = {
     "visualise": visualise.Visualise,
 }
 TRAINING = ("train_sscd", "pretrain", "adapt", "distill")  # stages whose speed is a train.Speed
-BLOCKS = (*STAGES, "pool", "curated", "benchmarks", "runs", "models", "claims", "speed")
+DATA = ("lvd", "uncurated", "balanced", "curated")  # manifests that can be trained on
+BLOCKS = (*STAGES, "data", "pool", "curated", "benchmarks", "runs", "models", "claims", "speed")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +69,7 @@ class Config:
     curated: tuple[config.Source, ...]
     benchmarks: tuple[evaluate.Benchmark, ...]
     knobs: dict[str, Any]
+    data: str = "lvd"
     runs: dict[str, train.Pretrain] = field(default_factory=dict)
     data_of_run: dict[str, str] = field(default_factory=dict)
     models: dict[str, str] = field(default_factory=dict)
@@ -298,8 +300,8 @@ def load(raw: Mapping[str, Any], where: str) -> Config:
     runs, data_of_run = {}, {}
     for name, block in (raw.get("runs") or {}).items():
         overrides = dict(block or {})
-        data_of_run[name] = overrides.pop("data", "lvd")
         at = f"{where}: runs.{name}"
+        data_of_run[name] = _value(Literal[DATA], overrides.pop("data", "lvd"), f"{at}.data")
         runs[name] = build(train.Pretrain, overrides, at, base=knobs["pretrain"])
     _check_students(knobs["distill"].students, f"{where}: distill.students")
     speed = dict(raw.get("speed") or {})
@@ -317,6 +319,7 @@ def load(raw: Mapping[str, Any], where: str) -> Config:
         benchmarks=benchmarks,
         models=_models(raw, where),
         knobs=knobs,
+        data=str(_value(Literal[DATA], raw.get("data", "lvd"), f"{where}: data")),
         runs=runs,
         data_of_run=data_of_run,
         speed=speed,

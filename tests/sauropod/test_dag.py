@@ -63,6 +63,15 @@ def test_runs_and_their_manifests() -> None:
     assert dag().manifest_of("main") == "results/manifest/lvd.parquet"
     assert dag().manifest_of("embedder") == "results/manifest/curated.parquet"
     assert dag().manifest_of("uncurated") == "results/manifest/uncurated.parquet"
+    assert dag().manifest == "results/manifest/lvd.parquet"
+
+
+def test_balanced_data_need_no_recipe() -> None:
+    alone = dag(data="balanced", manifest={}, runs={})
+    assert alone.manifest == alone.manifest_of("main") == "results/manifest/balanced.parquet"
+    assert alone.retrieved == []
+    assert "results/manifest/balanced.summary.parquet" in alone.summaries
+    assert "results/manifest/summary.parquet" not in alone.summaries
     assert "--seed 5" in dag().run_knobs("uncurated")
 
 

@@ -1,10 +1,13 @@
 """Files exist whole or not at all; tars read back; hostile tars are named."""
 
+import errno
 import os
 import tarfile
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -12,6 +15,8 @@ from hypothesis import strategies as st
 
 from sauropod import io
 from sauropod.errors import InputError
+
+FULL = os.strerror(errno.ENOSPC)
 
 
 def test_replacing_leaves_the_old_file_when_the_block_fails(tmp_path: Path) -> None:
@@ -142,3 +147,20 @@ def test_a_new_folder_is_whole_or_absent_and_replaces_nothing(tmp_path: Path) ->
     with pytest.raises(InputError, match="found a file"), io.new_folder(folder / "mine"):
         pass
     assert (folder / "mine").read_text() == "keep"
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, FULL), RuntimeError(f"io error: {FULL}")])
+@pytest.mark.parametrize("context", [io.replacing, io.scratch])
+def test_a_full_disk_is_the_users_sentence(
+    context: Callable[[Path], Any], error: Exception, tmp_path: Path
+) -> None:
+    def fails(error: Exception) -> None:
+        with context(tmp_path / "a") as there:
+            (there if context is io.replacing else there / "b").write_text("half")
+            raise error
+
+    with pytest.raises(InputError, match="a: expected room on its disk, found no space left"):
+        fails(error)
+    with pytest.raises(ValueError, match="other"):
+        fails(ValueError("other"))
+    assert list(tmp_path.iterdir()) == []

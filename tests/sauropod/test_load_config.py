@@ -109,6 +109,15 @@ def test_runs_differ_from_pretrain_only_where_they_say() -> None:
     assert config.data_of_run == {"small": "uncurated"}
 
 
+def test_what_is_trained_on_is_a_manifest() -> None:
+    assert load({"pool": POOL}, "x").data == "lvd"
+    assert load({"pool": POOL, "data": "balanced"}, "x").data == "balanced"
+    with pytest.raises(InputError, match="'balanced'"):
+        load({"pool": POOL, "data": "balance"}, "x")
+    with pytest.raises(InputError, match=r"runs\.small\.data"):
+        load({"pool": POOL, "runs": {"small": {"data": "lvd142m"}}}, "x")
+
+
 def test_a_block_changes_its_stage_s_defaults_and_nothing_else() -> None:
     knobs = build(Distill, {"objective": {"koleo_weight": 0.0}, "optim": {"steps": 5}}, "x")
     assert knobs.objective.koleo_weight == 0.0

@@ -22,7 +22,8 @@ given has its default. A misspelt key stops before any job and names the right o
 set on the command line too: `--config 'embed={crop: 256}'`.
 
 `pool`, `curated` and `benchmarks` are lists of sources. `runs` names further pretraining runs to
-compare with: each gives `data` (lvd, uncurated or curated) and the knobs of `pretrain` it changes.
+compare with: each gives `data` (lvd, uncurated, balanced or curated) and the knobs of `pretrain` it
+changes. `data: balanced` on a line of its own trains the main run without any curated set.
 `speed` gives a stage flags that change no result (`speed: {pretrain: {num_workers: 8}}`); how many
 processes train is a resource of the rules pretrain, adapt and distill (`--set-resources
 "pretrain:launcher=torchrun --standalone --nproc-per-node=gpu --"`; the two dashes keep

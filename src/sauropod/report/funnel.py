@@ -19,6 +19,7 @@ ORDER = (
     "embed",
     "retrieve",
     "manifest",
+    "balance",
 )
 
 

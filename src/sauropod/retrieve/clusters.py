@@ -54,7 +54,9 @@ def draw_sample(
         InputError: no good embedding at all, or embeddings of several widths.
     """
     scratch = out.with_suffix(".scratch")
-    sample = Reservoir(scratch, size=size, seed=seed, purpose="cluster")
+    tables = (schema.scan(path, schema.EMBEDDINGS) for path in paths)
+    every = sum(table.select(pl.len()).collect().item() for table in tables)
+    sample = Reservoir(scratch, size=size, at_most=every, seed=seed, purpose="cluster")
     widths: dict[int, Path] = {}
     num_good = num_bad = 0
     try:

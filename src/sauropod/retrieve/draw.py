@@ -5,6 +5,7 @@ is the s rows with the smallest keys. Such samples can be taken shard by shard a
 rows, d width, s rows of the sample.
 """
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -112,17 +113,25 @@ def _smallest_distinct(
     return vectors, keys
 
 
+def reserve(path: Path, size: int, *, head: bytes = b"") -> None:
+    """Make a file of `head` and `size` bytes; a map into holes would die of a full disk."""
+    with path.open("wb") as file:
+        file.write(head)
+        file.flush()
+        os.posix_fallocate(file.fileno(), 0, len(head) + size)
+
+
 class Reservoir:
     """What `sample_vectors` keeps, for a sample too large for memory: its vectors lie in a file.
 
     Memory is 9 bytes per vector of the sample, and for moments three times that.
     """
 
-    def __init__(self, path: Path, *, size: int, seed: int, purpose: str) -> None:
-        """Prepare to keep at most `size` distinct, finite vectors in a file at `path`."""
+    def __init__(self, path: Path, *, size: int, at_most: int, seed: int, purpose: str) -> None:
+        """Prepare to keep `size` distinct, finite vectors, of `at_most`, in a file at `path`."""
         self._path, self._size = path, size
         self._options = {"seed": seed, "purpose": purpose}
-        self._room = size + size // 8 + 1
+        self._room = min(size + size // 8 + 1, at_most)
         self._keys = np.empty(self._room, np.uint64)
         self._count = 0
         self._limit = np.uint64(2**64 - 1)
@@ -137,7 +146,8 @@ class Reservoir:
             vectors, keys = vectors[hopeful], keys[hopeful]
             if self._vectors is None:
                 shape = (self._room, vectors.shape[1])
-                self._vectors = np.memmap(self._path, np.float16, "w+", shape=shape)
+                reserve(self._path, 2 * self._room * vectors.shape[1])
+                self._vectors = np.memmap(self._path, np.float16, "r+", shape=shape)
             taken = min(len(keys), self._room - self._count)
             place = slice(self._count, self._count + taken)
             self._vectors[place], self._keys[place] = vectors[:taken], keys[:taken]

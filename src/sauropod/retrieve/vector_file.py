@@ -10,6 +10,7 @@ import numpy as np
 from safetensors import safe_open
 
 from sauropod.errors import InputError
+from sauropod.retrieve.draw import reserve
 from sauropod.series import unfold
 
 NAME = "vectors"
@@ -21,9 +22,7 @@ def create(path: Path, shape: tuple[int, int], *, metadata: dict[str, str]) -> n
     told = {"dtype": "F16", "shape": list(shape), "data_offsets": [0, size]}
     header = json.dumps({"__metadata__": metadata, NAME: told}).encode()
     header += b" " * (-len(header) % 8)
-    with path.open("wb") as file:
-        file.write(len(header).to_bytes(8, "little") + header)
-        file.truncate(8 + len(header) + size)
+    reserve(path, size, head=len(header).to_bytes(8, "little") + header)
     if not size:
         return np.empty(shape, np.float16)
     return np.memmap(path, np.float16, "r+", offset=8 + len(header), shape=shape)

@@ -1,12 +1,14 @@
 """retrieve.clusters: bad embeddings are counted, files of other runs refused."""
 
+import errno
+import os
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
 
-from sauropod import schema
+from sauropod import io, schema
 from sauropod.errors import InputError
 from sauropod.retrieve import clusters
 from sauropod.retrieve.vector_file import mapped
@@ -91,3 +93,19 @@ def test_a_truncated_shard_is_named(tmp_path: Path) -> None:
         list(clusters.embeddings(path))
     with pytest.raises(InputError, match="no such file"):
         list(clusters.embeddings(tmp_path / "missing"))
+
+
+def test_a_full_disk_is_one_sentence_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    path = _embeddings(tmp_path / "e", AXES)
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with (
+        pytest.raises(InputError, match="room on its disk, found no space left on device"),
+        io.replacing(tmp_path / "sample") as out,
+    ):
+        clusters.draw_sample([path], out, size=10, seed=0, metadata={})
+    assert [found.name for found in tmp_path.iterdir()] == ["e"]

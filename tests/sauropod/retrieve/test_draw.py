@@ -92,7 +92,7 @@ def test_the_sample_on_disk_is_the_one_in_memory(size: int, tmp_path: Path) -> N
     options = {"size": size, "seed": 3, "purpose": "p"}
     whole = draw.sample_vectors([vectors], **options)
     for parts in (np.array_split(vectors, 7), [vectors[rng.permutation(200)]]):
-        held = draw.Reservoir(tmp_path / "held", **options)
+        held = draw.Reservoir(tmp_path / "held", at_most=200, **options)
         for part in parts:
             held.add(part)
         found = np.empty(held.shape(), np.float16)
@@ -101,6 +101,6 @@ def test_the_sample_on_disk_is_the_one_in_memory(size: int, tmp_path: Path) -> N
 
 
 def test_an_empty_reservoir(tmp_path: Path) -> None:
-    held = draw.Reservoir(tmp_path / "held", size=3, seed=0, purpose="p")
+    held = draw.Reservoir(tmp_path / "held", size=3, at_most=2, seed=0, purpose="p")
     held.add(np.full((2, 4), np.nan, np.float16))
     assert held.shape()[0] == 0

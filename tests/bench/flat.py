@@ -1,0 +1,233 @@
+r"""Measure the cost per image and the peak memory of the data stages at growing sizes.
+
+    OMP_NUM_THREADS=1 python tests/bench/flat.py --rows 10000 100000 1000000 10000000 \
+        --out flat.png                              # a Markdown table, and one chart per measure
+    python tests/bench/flat.py --rows 10000 100000 --stage manifest
+
+Each stage runs as its script does, on synthetic files of a temporary folder (tests/bench/
+flat_tables.py: vectors of 64 numbers; ten million rows take about 8 GB of disk), in a process of
+its own; memory is above that of the same stage on 1,000 rows, whose time is the constant too. Time
+is of the processor. The slope is that of log(time - constant) over log(rows): 1 is linear.
+"""
+
+import importlib
+import json
+import math
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tyro
+
+from turns import resident_bytes
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "src"))
+
+import flat_tables
+from sauropod import config
+from sauropod.io import commit
+from sauropod.report import sheet
+from sauropod.report.charts import WIDTH, Panel, Series, draw, spell
+from sauropod.report.curves import Chart
+from sauropod.retrieve import clusters
+
+CONSTANT_ROWS = 1000
+SAMPLE = 100_000
+
+
+def _hash(world: flat_tables.World, out: Path) -> Callable[[], None]:
+    tables, knobs = world.table("descriptors"), config.Hash(sample=SAMPLE)
+    fit, hash_ = importlib.import_module("fit_hash"), importlib.import_module("hash")
+    fit.main(out=out / "pca", knobs=knobs, descriptors=tables[:1])
+
+    def work() -> None:
+        for name, table in zip(world.names(), tables, strict=True):
+            files = {"out": out / name, "summary": out / "summary"}
+            hash_.main(pca=out / "pca", shard=name, knobs=knobs, descriptors=(table,), **files)
+
+    return work
+
+
+def _group_hashes(world: flat_tables.World, out: Path) -> Callable[[], None]:
+    given = {"hashes": world.table("hashes"), "images": world.table("images")}
+    return _script("group_hashes", out, knobs=config.Hash(), **given)
+
+
+def _dedup(world: flat_tables.World, out: Path) -> Callable[[], None]:
+    given = {"edges": world.table("edges"), "images": world.table("images")}
+    given |= {"duplicates": world.duplicates(), "components": out / "components"}
+    # Edges are named after shards, as the images are.
+    return _script("dedup", out, knobs=config.Dedup(max_component_share=1.0), **given)
+
+
+def _cluster_sample(world: flat_tables.World, out: Path) -> Callable[[], None]:
+    knobs = config.Cluster(sample=SAMPLE)
+    return _script("cluster_sample", out, knobs=knobs, embeddings=world.table("embeddings"))
+
+
+def _assign(world: flat_tables.World, out: Path) -> Callable[[], None]:
+    shards = zip(world.names(), world.table("embeddings"), world.table("images"), strict=True)
+    options = {"centroids": world.centroids(), "knobs": config.Cluster()}
+    works = [
+        _script("assign", out, shard=name, embeddings=vectors, images=images, **options)
+        for name, vectors, images in shards
+    ]
+    return lambda: [work() for work in works] and None
+
+
+def _retrieve(world: flat_tables.World, out: Path) -> Callable[[], None]:
+    knobs = config.Retrieve(per_cluster=1000, min_queries=1, cap=100_000)
+    given = {"clusters": world.table("clusters"), "centroids": world.centroids()}
+    given |= {"dataset": "set", "rows": ("set:cluster",), "queries": (world.queries(),)}
+    return _script("retrieve", out, knobs=knobs, **given)
+
+
+def _manifest(world: flat_tables.World, out: Path) -> Callable[[], None]:
+    knobs = config.Manifest(recipe=("set:as_is", "set:sample:1"))
+    given = {"curated": (world.curated(),), "images": world.table("images")}
+    given |= {"neighbours": (world.neighbours(),), "copies": world.copies()}
+    return _script("manifest", out, knobs=knobs, uncurated=out / "uncurated", **given)
+
+
+def _balance(world: flat_tables.World, out: Path) -> Callable[[], None]:
+    knobs = config.Balance(target=world.rows // 10, levels=(32, 8), resampling_steps=2)
+    given = {"clusters": world.table("clusters"), "centroids": world.centroids()}
+    return _script("balance", out, knobs=knobs, images=world.table("images"), **given)
+
+
+def _script(name: str, out: Path, **given: object) -> Callable[[], None]:
+    main = importlib.import_module(name).main
+    return lambda: main(out=out / "out", summary=out / "summary", **given)
+
+
+STAGES = {
+    "hash": _hash,
+    "group_hashes": _group_hashes,
+    "dedup": _dedup,
+    "cluster_sample": _cluster_sample,
+    "assign": _assign,
+    "retrieve": _retrieve,
+    "manifest": _manifest,
+    "balance": _balance,
+}
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A stage at a size: processor and wall-clock seconds, peak bytes of the process."""
+
+    rows: int
+    seconds: float
+    wall: float
+    peak: int
+
+
+def measure(rows: int, stages: tuple[str, ...], folder: Path) -> list[Measured]:
+    """Run each stage in a process of its own, on tables that one before them makes."""
+    words = [sys.executable, __file__, "--rows", str(rows), "--inside", str(folder), "--stage"]
+    subprocess.run([*words, *stages, stages[0]], check=True)
+    told = []
+    for stage in stages:
+        done = subprocess.run([*words, stage], stdout=subprocess.PIPE, check=True)
+        told.append(Measured(**json.loads(done.stdout.splitlines()[-1])))
+    return told
+
+
+def work_inside(stages: tuple[str, ...], rows: int, folder: Path) -> None:
+    """Make the tables of several stages, or do the work of one and print a line of JSON."""
+    world = flat_tables.World(folder / "tables", rows)
+    with tempfile.TemporaryDirectory(dir=folder) as out:
+        work, *others = [STAGES[stage](world, Path(out)) for stage in stages]
+        if others:
+            return
+        start = time.process_time(), time.perf_counter()
+        work()
+        taken = time.process_time() - start[0], time.perf_counter() - start[1]
+    told = {"rows": rows, "seconds": taken[0], "wall": taken[1]}
+    print(json.dumps({**told, "peak": resident_bytes(peak=True)}))
+
+
+def slope(constant: float, found: list[Measured]) -> float:
+    """Exponent of the rows in what the time is above its constant; NaN of a single point."""
+    above = [(one.rows, one.seconds - constant) for one in found if one.seconds > 2 * constant]
+    if len(above) < 2:
+        return math.nan
+    rows, seconds = np.log(np.array(above)).T
+    return float(np.polyfit(rows, seconds, 1)[0])
+
+
+def charts(results: dict[str, list[Measured]], base: dict[str, Measured]) -> list[Chart]:
+    """Time per image and peak memory over the logarithm of the rows."""
+    drawn = []
+    sizes = [math.log10(one.rows) for found in results.values() for one in found]
+    over = (min(sizes), max(sizes) + 1e-6)
+    for title, unit, value in (
+        ("Time", "us per image", lambda m, _: m.seconds / m.rows * 1e6),
+        ("Peak memory", "MiB above that of 1,000 images", lambda m, b: (m.peak - b.peak) / 2**20),
+    ):
+        series, legend = [], []
+        for stage, found in results.items():
+            y = np.array([value(one, base[stage]) for one in found])
+            series.append(Series(stage, np.log10([one.rows for one in found]), y))
+            legend.append((stage, spell(float(y[-1]))))
+        panel = Panel(title, unit, tuple(series), includes=(0,))
+        marks = tuple(draw(panel, over=over, x_label="log10 of images"))
+        drawn.append(Chart(title, marks, tuple(legend), title))
+    return drawn
+
+
+def paint(drawn: list[Chart], out: Path) -> None:
+    """Write the charts side by side as PNG, in the report's colours."""
+    pen = sheet.Pen(len(drawn) * (WIDTH + 24) + 24, 340)
+    for column, chart in enumerate(drawn):
+        sheet._paint(pen, chart, left=24 + column * (WIDTH + 24), top=12)
+    pen.image.save(out)
+
+
+def main(
+    rows: tuple[int, ...] = (10_000, 100_000),
+    stage: tuple[str, ...] = tuple(STAGES),
+    out: Path | None = None,
+    inside: Path | None = None,
+) -> None:
+    """Measure and print.
+
+    Args:
+        rows: Sizes of the pool.
+        stage: Which stages.
+        out: File for the charts.
+        inside: Work in this folder instead of measuring; used by the benchmark itself.
+    """
+    if inside is not None:
+        work_inside(stage, rows[0], inside)
+        return
+    print(f"commit {commit()}; chunks of {clusters.CHUNK_ROWS:,} embeddings", flush=True)
+    print("| stage | images | us per image | wall s | peak MiB above constant | B per image |")
+    print("|---|---|---|---|---|---|")
+    results: dict[str, list[Measured]] = {name: [] for name in stage}
+    base: dict[str, Measured] = {}
+    for size in (CONSTANT_ROWS, *rows):
+        with tempfile.TemporaryDirectory() as folder:
+            for name, found in zip(stage, measure(size, stage, Path(folder)), strict=True):
+                if size == CONSTANT_ROWS:
+                    base[name] = found
+                    continue
+                results[name].append(found)
+                above = found.peak - base[name].peak
+                cells = [name, f"{size:,}", f"{found.seconds / size * 1e6:.2f}"]
+                cells += [f"{found.wall:.1f}", f"{above / 2**20:,.0f}", f"{above / size:.1f}"]
+                print(f"| {' | '.join(cells)} |", flush=True)
+    for name in stage:
+        value = slope(base[name].seconds, results[name])
+        print(f"slope of {name}: {value:.3f}, constant {base[name].seconds:.2f} s", flush=True)
+    if out is not None:
+        paint(charts(results, base), out)
+
+
+if __name__ == "__main__":
+    tyro.cli(main)

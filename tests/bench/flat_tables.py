@@ -1,0 +1,165 @@
+"""Synthetic tables of a pool of any size, shard by shard, for tests/bench/flat.py.
+
+Vectors are narrow (64 numbers, not 512 or 1280): ten millions take 1.3 GB, and what a stage does
+per image besides is the same.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from sauropod import schema
+from sauropod.retrieve import kmeans
+from sauropod.retrieve.draw import mix
+
+SHARD_ROWS = 500_000
+WIDTH, CLUSTERS, QUERIES, CURATED = 64, 256, 1000, 1000
+NONE = {"stage": "bench"}
+
+
+class World:
+    """Tables of a pool of `rows` images below a folder, made when first asked for."""
+
+    def __init__(self, folder: Path, rows: int) -> None:
+        """Say how many images the pool has."""
+        self.folder, self.rows = folder, rows
+
+    def shards(self) -> Iterator[tuple[int, int]]:
+        """Number and rows of each shard."""
+        for number, start in enumerate(range(0, self.rows, SHARD_ROWS)):
+            yield number, min(SHARD_ROWS, self.rows - start)
+
+    def names(self) -> list[str]:
+        """Names of the shards."""
+        return [f"crawl-{number:05d}" for number, _ in self.shards()]
+
+    def at(self, stage: str, name: str = "all") -> Path:
+        """Where a table is."""
+        return self.folder / stage / f"{name}.parquet"
+
+    def table(self, stage: str) -> tuple[Path, ...]:
+        """One table per shard, made when they are not there."""
+        paths = tuple(self.at(stage, name) for name in self.names())
+        for (number, count), path in zip(self.shards(), paths, strict=True):
+            if not path.exists():
+                frame, table = getattr(self, f"_{stage}")(number, count)
+                schema.write(frame, path, table, made_by=NONE)
+        return paths
+
+    def centroids(self) -> Path:
+        """Random centroids."""
+        path = self.folder / "centroids.safetensors"
+        if not path.exists():
+            means = _unit(np.random.default_rng(0), CLUSTERS)
+            kmeans.save(means.astype(np.float32), path, objectives=[], metadata=NONE)
+        return path
+
+    def queries(self) -> Path:
+        """EMBEDDINGS of a curated set."""
+        frame = _vectors(1 << 28, _unit(np.random.default_rng(1), QUERIES), "embedding")
+        return self._one("queries", frame, schema.EMBEDDINGS)
+
+    def curated(self) -> Path:
+        """IMAGES of a curated set."""
+        frame, table = self._images(1 << 28, CURATED)
+        return self._one("curated", frame.with_columns(source=pl.lit("set")), table)
+
+    def neighbours(self) -> Path:
+        """NEIGHBOURS: a tenth of the pool, retrieved for the curated set."""
+        ids = np.concatenate([schema.image_ids(*shard)[::10] for shard in self.shards()])
+        rows = {"image_id": ids, "query_dataset": "set", "query_id": ids % 97, "rank": 1}
+        frame = pl.DataFrame({**rows, "similarity": 0.5, "cluster": None}, schema_overrides=KINDS)
+        return self._one("neighbours", frame, schema.NEIGHBOURS)
+
+    def copies(self) -> Path:
+        """COPIES that keep two of three images."""
+        ids = np.concatenate([schema.image_ids(*shard) for shard in self.shards()])
+        rows = {"image_id": ids, "component": ids, "kept": ids % 3 > 0, "reason": "unique"}
+        kinds = schema.COPIES.columns
+        frame = pl.DataFrame(rows).with_columns(evidence_id=None, similarity=None)
+        frame = frame.select(pl.col(name).cast(kind) for name, kind in kinds.items())
+        return self._one("copies", frame, schema.COPIES)
+
+    def duplicates(self) -> Path:
+        """An empty DUPLICATES."""
+        frame = pl.DataFrame(schema=dict(schema.DUPLICATES.columns))
+        return self._one("duplicates", frame, schema.DUPLICATES)
+
+    def _one(self, name: str, frame: pl.DataFrame, table: schema.Table) -> Path:
+        path = self.at(name)
+        if not path.exists():
+            schema.write(frame, path, table, made_by=NONE)
+        return path
+
+    def _images(self, number: int, count: int) -> tuple[pl.DataFrame, schema.Table]:
+        text = np.random.default_rng([number, 0]).bytes(32 * count).hex()
+        name = f"crawl-{number:05d}"
+        rows = {
+            "image_id": schema.image_ids(number, count),
+            "source": "crawl",
+            "url": pl.Series([f"https://example.com/{name}/{i}.jpg" for i in range(count)]),
+            "width": np.arange(count) % 1000 + 100,
+            "height": 480,
+            "num_bytes": 60_000,
+            "sha256": pl.Series([text[i : i + 64] for i in range(0, len(text), 64)]),
+            "tar": f"{name}.tar",
+            "offset": 60_416 * np.arange(count),
+            "status": "ok",
+        }
+        frame = pl.DataFrame(rows)
+        kinds = schema.IMAGES.columns
+        missing = [pl.lit(None).alias(name) for name in kinds if name not in rows]
+        frame = frame.with_columns(*missing)
+        return frame.select(pl.col(c).cast(k) for c, k in kinds.items()), schema.IMAGES
+
+    def _descriptors(self, number: int, count: int) -> tuple[pl.DataFrame, schema.Table]:
+        values = _unit(np.random.default_rng([number, 1]), count)
+        values[1::10] = values[:-1:10][: len(values[1::10])]  # one in ten is a copy
+        return _vectors(number, values, "descriptor"), schema.DESCRIPTORS
+
+    def _embeddings(self, number: int, count: int) -> tuple[pl.DataFrame, schema.Table]:
+        values = _unit(np.random.default_rng([number, 2]), count)
+        return _vectors(number, values, "embedding"), schema.EMBEDDINGS
+
+    def _hashes(self, number: int, count: int) -> tuple[pl.DataFrame, schema.Table]:
+        rng = np.random.default_rng([number, 3])
+        hashes = rng.integers(0, 2**64, count, dtype=np.uint64)
+        hashes[1::10] = hashes[:-1:10][: len(hashes[1::10])]
+        rows = {"image_id": schema.image_ids(number, count), "pca_hash": hashes}
+        return pl.DataFrame(rows), schema.PCA_HASHES
+
+    def _clusters(self, number: int, count: int) -> tuple[pl.DataFrame, schema.Table]:
+        ids = schema.image_ids(number, count)
+        rows = {"image_id": ids, "cluster": mix(ids) % CLUSTERS, "distance": 0.5}
+        frame = pl.DataFrame({**rows, "content_key": mix(ids + 1)})
+        kinds = schema.CLUSTERS.columns
+        return frame.select(pl.col(c).cast(k) for c, k in kinds.items()), schema.CLUSTERS
+
+    def _edges(self, number: int, count: int) -> tuple[pl.DataFrame, schema.Table]:
+        """One edge for every second image, to one of the next 1000: many small components."""
+        rng = np.random.default_rng([number, 4])
+        ids = schema.image_ids(number, count)
+        left = rng.integers(0, count, count // 2)
+        right = np.minimum(left + rng.integers(1, 1000, len(left)), count - 1)
+        rows = {"image_id": ids[left], "neighbour_id": ids[right], "similarity": 0.7}
+        return pl.DataFrame(rows, schema_overrides=KINDS), schema.EDGES
+
+
+KINDS = {
+    "similarity": pl.Float32(),
+    "rank": pl.UInt32(),
+    "cluster": pl.UInt32(),
+    "query_id": pl.UInt64(),
+}
+
+
+def _unit(rng: np.random.Generator, count: int) -> np.ndarray:
+    values = rng.standard_normal((count, WIDTH), dtype=np.float32)
+    return values / np.linalg.norm(values, axis=1, keepdims=True)
+
+
+def _vectors(number: int, values: np.ndarray, column: str) -> pl.DataFrame:
+    ids = pl.Series(schema.image_ids(number, len(values)))
+    return pl.DataFrame({"image_id": ids, column: schema.vector_column(values)})
