@@ -308,7 +308,9 @@ def load(raw: Mapping[str, Any], where: str) -> Config:
     _check_speed(speed, f"{where}: speed")
     seen: set[str] = set()
     pool, curated = (_named(config.Source, key, raw, where, seen) for key in ("pool", "curated"))
-    benchmarks = _named(evaluate.Benchmark, "benchmarks", raw, where, seen)
+    # A benchmark may be named like a curated set: its shards are called <name>_test, <name>_train.
+    taken = {name.rpartition("_")[0] for name in seen if name.endswith(("_test", "_train"))}
+    benchmarks = _named(evaluate.Benchmark, "benchmarks", raw, where, taken)
     _check_benchmarks(benchmarks, where)
     if not pool:
         fix = "name at least one source under `pool`"

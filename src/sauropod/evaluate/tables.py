@@ -1,8 +1,9 @@
-"""METRICS as plain text: accuracies by model, then claims, then checks against the truth."""
+"""METRICS as plain text: numbers by benchmark and model, claims, checks against the truth."""
 
 import polars as pl
 
 from sauropod.evaluate.claims import PREFIX
+from sauropod.evaluate.headline import Headline, headlines_of
 from sauropod.evaluate.truth import BENCHMARK, CHECKS
 
 
@@ -16,26 +17,34 @@ def _grid(rows: list[list[str]]) -> str:
 
 
 def _scores(metrics: pl.DataFrame) -> str:
-    """Best k-NN and linear top-1 of every model on every benchmark, in percent."""
-    benchmarks = metrics["benchmark"].unique(maintain_order=True).to_list()
-    kinds = {"k-NN": "^knn.*top1$", "linear": "^linear.*top1$"}
-    rows = [["model", *(f"{name} {kind}" for name in benchmarks for kind in kinds)]]
-    for model in metrics["model"].unique(maintain_order=True):
-        row = [model]
-        for name in benchmarks:
-            of = metrics.filter(pl.col("model") == model, pl.col("benchmark") == name)
-            for pattern in kinds.values():
-                best = of.filter(pl.col("metric").str.contains(pattern))["value"].max()
-                row.append("" if best is None else f"{100 * best:.1f}")  # type: ignore[operator]
-        rows.append(row)
-    return _grid(rows)
+    """The headline numbers of every model, one table per benchmark; empty without any."""
+    parts = []
+    for benchmark in metrics["benchmark"].unique(maintain_order=True):
+        of = metrics.filter(pl.col("benchmark") == benchmark)
+        columns = headlines_of(of["metric"])
+        if not columns:
+            continue
+        rows = [[benchmark, *(column.label for column in columns)]]
+        for model in of["model"].unique(maintain_order=True):
+            own = of.filter(pl.col("model") == model)
+            rows.append([model, *(_told(own, column) for column in columns)])
+        parts.append(_grid(rows))
+    return "\n".join(parts)
+
+
+def _told(own: pl.DataFrame, column: Headline) -> str:
+    """A model's best value of a column."""
+    values = own.filter(pl.col("metric").str.contains(f"^({column.pattern})$"))["value"].to_list()
+    if not values:
+        return ""
+    best = min(values) if column.lower else max(values)
+    return f"{column.unit * best:.1f}" if column.unit != 1.0 else f"{best:.3f}"
 
 
 def render(metrics: pl.DataFrame) -> str:
     """Render METRICS for a terminal."""
     is_claim = pl.col("metric").str.starts_with(PREFIX)
-    is_score = pl.col("metric").str.ends_with("top1") & ~is_claim
-    parts = [_scores(metrics.filter(is_score))]
+    parts = [_scores(metrics.filter(~is_claim, pl.col("benchmark") != BENCHMARK))]
     claims = metrics.filter(is_claim)
     if not claims.is_empty():
         rows = [["claim", "benchmark", "metric", "difference", "holds"]]
