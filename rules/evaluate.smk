@@ -64,6 +64,33 @@ use rule evaluate as evaluate_with_head with:
         benchmark=PLAN.pattern(PLAN.evaluation.with_head),
 
 
+rule evaluate_finetune:
+    input:
+        backbone=by(PLAN.evaluation.backbone_of, "model"),
+        world=PLAN.world,
+    output:
+        "results/evaluate/{model}.{benchmark}.parquet",
+    log:
+        "logs/evaluate/{model}.{benchmark}.log",
+    benchmark:
+        "benchmarks/evaluate/{model}.{benchmark}.tsv"
+    wildcard_constraints:
+        benchmark=PLAN.pattern(PLAN.evaluation.of_kind("finetune")),
+    conda:
+        "../envs/gpu.yaml"
+    resources:
+        gpu=1,
+        mem_mb=64_000,
+        runtime=2880,
+        speed=SPEED.get("evaluate_finetune", ""),
+        src=SRC,
+    params:
+        what=by(PLAN.evaluation.flags, "model", "benchmark"),
+        knobs=by(PLAN.evaluation.knobs, "benchmark"),
+    shell:
+        "python {resources.src}/evaluate_finetune.py {params.what} --out {output} {params.knobs} {resources.speed} 2> {log}"
+
+
 rule evaluate_robustness:
     input:
         features="results/extract/{model}.{benchmark}.safetensors",

@@ -50,6 +50,7 @@ STAGES: dict[str, type] = {
     "distill": train.Distill,
     "extract": evaluate.Extract,
     "evaluate": evaluate.Evaluate,
+    "evaluate_finetune": evaluate.Finetune,
     "evaluate_robustness": evaluate.Robustness,
     "evaluate_segmentation": dense.Segmentation,
     "evaluate_depth": dense.Depth,

@@ -8,10 +8,11 @@ It imports nothing heavy, because the Snakefile imports it.
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["classification", "robustness", "segmentation", "depth", "instance"]
+Kind = Literal["classification", "finetune", "robustness", "segmentation", "depth", "instance"]
 
 STAGE_OF: dict[Kind, str] = {
     "classification": "evaluate",
+    "finetune": "evaluate_finetune",
     "robustness": "evaluate_robustness",
     "segmentation": "evaluate_segmentation",
     "depth": "evaluate_depth",
@@ -19,32 +20,33 @@ STAGE_OF: dict[Kind, str] = {
 }
 """Kind -> its script and block of knobs, which have the same name."""
 
+_OF_IMAGES = (
+    "image_folder",
+    "imagenet",
+    "inaturalist2018",
+    "inaturalist2021",
+    "places205",
+    "food101",
+    "cifar10",
+    "cifar100",
+    "sun397",
+    "cars",
+    "aircraft",
+    "voc2007",
+    "dtd",
+    "pets",
+    "caltech101",
+    "flowers102",
+    "cub200",
+    "dollar_street",
+    "tars",
+    "parquet",
+)
+_OF_CLIPS = ("ucf101", "kinetics", "ssv2")
+
 LAYOUTS: dict[Kind, tuple[str, ...]] = {
-    "classification": (
-        "image_folder",
-        "imagenet",
-        "inaturalist2018",
-        "inaturalist2021",
-        "places205",
-        "food101",
-        "cifar10",
-        "cifar100",
-        "sun397",
-        "cars",
-        "aircraft",
-        "voc2007",
-        "dtd",
-        "pets",
-        "caltech101",
-        "flowers102",
-        "cub200",
-        "dollar_street",
-        "ucf101",
-        "kinetics",
-        "ssv2",
-        "tars",
-        "parquet",
-    ),
+    "classification": (*_OF_IMAGES, *_OF_CLIPS),
+    "finetune": _OF_IMAGES,
     "robustness": ("class_folders", "imagenet_real", "imagenet_c"),
     "segmentation": ("ade20k", "cityscapes", "voc2012", "pairs"),
     "depth": ("nyu", "kitti", "pairs"),
@@ -52,7 +54,7 @@ LAYOUTS: dict[Kind, tuple[str, ...]] = {
 }
 """Kind -> the layouts its reader knows."""
 
-WITHOUT_FILES = ("cifar10", "cifar100", "parquet", "ucf101", "kinetics", "ssv2")
+WITHOUT_FILES = ("cifar10", "cifar100", "parquet", *_OF_CLIPS)
 """Layouts whose images are not files; deduplication cannot take them as references."""
 
 
@@ -154,6 +156,42 @@ class Evaluate:
     """Share of the training images that choose the strength."""
     max_iterations: int = 1000
     """Iterations of L-BFGS per strength."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finetune:
+    """Train on random crops of a labelled set: linear heads alone, or the whole network."""
+
+    version: int = 1
+    """Raise when the code changes results."""
+    seed: int = 0
+    """Seed of initialisation, order, crops and stochastic depth."""
+    trained: Literal["heads", "all"] = "all"
+    """heads: the linear grid on a frozen backbone, the paper's protocol; all: fine-tuning."""
+    resize: int = 256
+    """Short side of a test image after the resize, pixels (448: 512)."""
+    crop: int = 224
+    """Side of the random crops, and of the test's centre crop, pixels."""
+    steps: int = 25_000
+    """Training steps."""
+    batch_size: int = 1024
+    """Images per step."""
+    lr: float = 1e-5
+    """Peak learning rate of AdamW (all)."""
+    layerwise_decay: float = 0.75
+    """Factor of the learning rate per layer from the end (all)."""
+    weight_decay: float = 0.05
+    """Weight decay (all)."""
+    warmup_steps: int = 1250
+    """Steps of linear warm-up (all)."""
+    clip_grad: float = 1.0
+    """Largest gradient norm of the backbone, and of the layer (all)."""
+    label_smoothing: float = 0.1
+    """Share of the target spread over all classes (all)."""
+    learning_rates: tuple[float, ...] = Evaluate.learning_rates
+    """Learning rates of the grid, at batch size 256 (heads)."""
+    num_blocks: tuple[int, ...] = (1, 4)
+    """Last blocks whose CLS tokens the heads concatenate (heads)."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,6 +18,8 @@ WITH_FEATURES: tuple[Kind, ...] = ("classification", "robustness")
 PLATES = ("pca", "matches", "attention")  # what `visualise` paints
 WITH_CHANCE: tuple[Kind, ...] = ("classification", "segmentation", "depth")
 """Kinds with a floor that looks at no image; the job of the colour floor measures it too."""
+WITHOUT_COLOUR: tuple[Kind, ...] = ("finetune",)
+"""Kinds that colours are no floor of: there is nothing to train."""
 
 
 def is_plain(benchmark: Benchmark) -> bool:
@@ -60,11 +62,13 @@ class Evaluation:
 
     @property
     def metrics(self) -> list[str]:
-        """METRICS tables of every model on every benchmark."""
+        """METRICS tables of every model on every benchmark that it can be measured on."""
+        barred = self.of_kind(*WITHOUT_COLOUR)
         return [
             f"results/evaluate/{model}.{benchmark}.parquet"
             for model in self.models
             for benchmark in self.benchmarks
+            if not (model == COLOUR and benchmark in barred)
         ]
 
     @property
