@@ -16,6 +16,8 @@ import torch.distributed as dist
 from sauropod.retrieve.index import on_gpu
 
 CHUNK = 4096
+LEAST_STILL = 0.1
+"""Share of centroids that did not move from which on it pays to search the others alone."""
 
 
 class Members:
@@ -66,6 +68,8 @@ class Members:
         moved = np.full(len(centroids), True)
         if self._centroids is not None:
             moved = (centroids != self._centroids).any(axis=1)
+        if np.mean(~moved) < LEAST_STILL:
+            moved[:] = True
         search = _Search(centroids, moved)
         for part in own(chunks(len(self._vectors))):
             chunk = chunk_of(self._vectors, part)
