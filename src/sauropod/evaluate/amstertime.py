@@ -21,7 +21,7 @@ SCORES: dict[str, Score] = {
     "top1": partial(is_found, k=1),
     "top5": partial(is_found, k=5),
 }
-_FIX = "unpack the official archive with its folders new/ and old/"
+_FIX = "unpack new/ and old/ of doi.org/10.4121/19580806"
 
 
 def read_amstertime(root: Path) -> tuple[tuple[Path, ...], tuple[Path, ...]]:

@@ -38,7 +38,7 @@ PREFIX = 4
 SCORES: dict[str, Score] = {"map": trapezoidal_precision, "top1": partial(is_found, k=1)}
 MOST_PAIRS = 500_000
 """The challenge's limit on pairs that are ranked."""
-_FIX = "lay it out as Copydays (original/, strong/, ...) or DISC21 (queries/, references/, CSV)"
+_FIX = "unpack INRIA Copydays (original/, strong/, ...), or DISC21 of ai.meta.com/datasets"
 
 
 class Pairs(NamedTuple):

@@ -23,7 +23,7 @@ from sauropod.evaluate.photos import Embed, named_photos, unreadable_rows
 from sauropod.evaluate.ranking import micro_average_precision, nearest, similarities
 
 DISTRACTOR = -1
-_FIX = "unpack the official ground_truth.tar.gz and images"
+_FIX = "unpack images/ and ground_truth/ of cmp.felk.cvut.cz/met"
 
 
 @dataclass(frozen=True)

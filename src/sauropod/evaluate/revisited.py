@@ -31,7 +31,7 @@ GRADES = {
     "hard": (("hard",), ("junk", "easy")),
 }
 """What counts as positive and what as junk."""
-_FIX = "take the official gnd_<name>.pkl and unpack the images into jpg/"
+_FIX = "get gnd_<name>.pkl and the images, into jpg/, from github.com/filipradenovic/revisitop"
 
 
 @dataclass(frozen=True)
