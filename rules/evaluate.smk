@@ -167,6 +167,31 @@ rule visualise:
         " --attention {output.attention} {params.knobs} {resources.speed} 2> {log}"
 
 
+rule overlay:
+    input:
+        backbone=by(PLAN.evaluation.backbone_of, "model"),
+        segmentation=by(PLAN.evaluation.segmentation_heads, "model"),
+        depth=by(PLAN.evaluation.depth_heads, "model"),
+        world=PLAN.world,
+    output:
+        "results/visualise/{model}.overlays.png",
+    log:
+        "logs/overlay/{model}.log",
+    conda:
+        "../envs/gpu.yaml"
+    resources:
+        gpu=1,
+        mem_mb=16_000,
+        runtime=60,
+        speed=SPEED.get("visualise", ""),
+        src=SRC,
+    params:
+        knobs=KNOBS["visualise"],
+    shell:
+        "python {resources.src}/overlay.py --backbone {input.backbone} --segmentation-heads {input.segmentation}"
+        " --depth-heads {input.depth} --out {output} {params.knobs} {resources.speed} 2> {log}"
+
+
 rule truth:
     input:
         metrics=METRICS,

@@ -174,7 +174,8 @@ class Dag:
         collections: tuple[Collection, ...] = ("pool", "curated", "benchmark_test")
         paths = [s.path for collection in collections for s in sources(self.config, collection)]
         paths += [one.path for one in self.config.benchmarks if one.layout != "image_folder"]
-        paths += self.config.knobs["visualise"].images
+        shown = self.config.knobs["visualise"]
+        paths += [*shown.images, *shown.dense_images]
         paths += [one.transfer for one in self.config.benchmarks if one.transfer]
         paths += [self.nsfw, self.faces, self.embedder, self.sscd, *self.config.models.values()]
         ours = ("results/", f"{WORLD}/")

@@ -29,7 +29,9 @@ def test_demo_plans_every_stage(tmp_path: Path) -> None:
     plan = snakemake("-n", "--quiet", "rules", *DEMO, directory=tmp_path)
     assert plan.returncode == 0, plan.stdout + plan.stderr
     stages = "world links ingest_pool screen describe hash link dedup embed index cluster retrieve"
-    later = "manifest pretrain adapt distill evaluate visualise truth report"
+    later = (
+        "manifest pretrain adapt distill evaluate evaluate_instance visualise overlay truth report"
+    )
     for rule in f"{stages} {later}".split():
         assert f"\n{rule} " in plan.stdout + plan.stderr, rule
 

@@ -16,6 +16,7 @@ FLOORS = (COLOUR, RANDOM)
 WITH_FEATURES: tuple[Kind, ...] = ("classification", "robustness")
 """Kinds that read what `extract` wrote; the others read the backbone."""
 PLATES = ("pca", "matches", "attention")  # what `visualise` paints
+OVERLAYS = "overlays"  # what `overlay` paints, with dense heads
 WITH_CHANCE: tuple[Kind, ...] = ("classification", "segmentation", "depth")
 """Kinds with a floor that looks at no image; the job of the colour floor measures it too."""
 WITHOUT_COLOUR: tuple[Kind, ...] = ("finetune",)
@@ -75,11 +76,24 @@ class Evaluation:
     def plates(self) -> list[str]:
         """What the main run's models, and those named, see of the pictures; none without them."""
         shown = [model for model in self._backbones if model not in self._runs]
+        plates = (*PLATES, OVERLAYS) if self.of_kind("segmentation", "depth") else PLATES
         return [
             f"results/visualise/{model}.{plate}.png"
             for model in (shown if self._knobs["visualise"].images else ())
-            for plate in PLATES
+            for plate in plates
         ]
+
+    def segmentation_heads(self, model: str) -> list[str]:
+        """Heads of a model that predict label maps."""
+        return self._heads(model, "segmentation")
+
+    def depth_heads(self, model: str) -> list[str]:
+        """Heads of a model that predict depth maps."""
+        return self._heads(model, "depth")
+
+    def _heads(self, model: str, kind: Kind) -> list[str]:
+        names = self.of_kind(kind)
+        return [f"results/evaluate/{model}.{name}.head.safetensors" for name in names]
 
     def backbone_of(self, model: str) -> list[str]:
         """Backbone file of a model to measure; the colour floor has none."""

@@ -15,6 +15,7 @@ WORDS = {
     "pca": "Principal components of the patches: the first tells foreground, the next are colours",
     "matches": "Patches of the first picture and their matches in the others",
     "attention": "Attention of the class token in the last block, head by head",
+    "overlays": "Predictions of heads on frozen patches: label maps, then depth maps",
 }
 
 

@@ -13,6 +13,8 @@ class Visualise:
     """Seed of an untrained backbone."""
     images: tuple[str, ...] = ()
     """Pictures of similar things: files, or folders of them; without any nothing is painted."""
+    dense_images: tuple[str, ...] = ()
+    """Pictures that predictions of dense heads are laid over; none takes `images`."""
     size: int = 448
     """Longer side of the pictures, pixels."""
     count: int = 4

@@ -113,3 +113,6 @@ def test_plates_are_of_the_main_run_and_of_named_models() -> None:
     ]
     assert "results/visualise/meta_s.pca.png" in found
     assert not any("uncurated" in path for path in found)
+    assert "results/visualise/pretrained.overlays.png" in found  # there is a dense benchmark
+    assert plan().segmentation_heads("m") == ["results/evaluate/m.ade.head.safetensors"]
+    assert plan().depth_heads("m") == []

@@ -38,7 +38,7 @@ def test_a_dataset_without_a_count_is_named() -> None:
     with pytest.raises(InputError, match="say --counts objects=1200"):
         planned(demo)
     counts = {"objects": 10, "fine": 20, "places": 5}
-    sets = ("classes", "varieties", "classes_large", "streets", "distances")
+    sets = ("classes", "varieties", "classes_large", "streets", "distances", "instances")
     counts |= dict.fromkeys(sets, 1)
     found = planned(demo, pool=2_000, **counts)
     assert [b.final for b in found.recipe] == [5, 10, 30, 300]
