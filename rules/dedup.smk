@@ -1,10 +1,13 @@
-# One image per set of copies, and none that overlaps a benchmark.
+# One image per set of copies, and none that overlaps a benchmark. What is fitted or trained is so on the
+# pool's first source: what is appended changes none of it.
 
 
 rule train_sscd:
     input:
-        images=expand("results/screen/{pool_shard}.parquet", pool_shard=PLAN.pool),
-        tars=expand("results/screen/{pool_shard}.tar", pool_shard=PLAN.pool),
+        images=expand(
+            "results/screen/{pool_shard}.parquet", pool_shard=PLAN.first_source
+        ),
+        tars=expand("results/screen/{pool_shard}.tar", pool_shard=PLAN.first_source),
         curated=expand("results/ingest/{shard}.parquet", shard=PLAN.curated),
     output:
         weights="results/train_sscd/sscd.safetensors",
@@ -23,7 +26,7 @@ rule train_sscd:
         speed=SPEED.get("train_sscd", ""),
         src=SRC,
     params:
-        images=PLAN.series("results/screen/{}.parquet", PLAN.pool),
+        images=PLAN.series("results/screen/{}.parquet", PLAN.first_source),
         curated=PLAN.series("results/ingest/{}.parquet", PLAN.curated),
         knobs=KNOBS["train_sscd"],
     shell:
@@ -61,7 +64,7 @@ rule describe:
 
 rule fit_hash:
     input:
-        expand("results/describe/{pool_shard}.parquet", pool_shard=PLAN.pool),
+        expand("results/describe/{pool_shard}.parquet", pool_shard=PLAN.first_source),
     output:
         "results/hash/pca.safetensors",
     log:
@@ -76,7 +79,7 @@ rule fit_hash:
         speed=SPEED.get("hash", ""),
         src=SRC,
     params:
-        tables=PLAN.series("results/describe/{}.parquet", PLAN.pool),
+        tables=PLAN.series("results/describe/{}.parquet", PLAN.first_source),
         knobs=KNOBS["hash"],
     shell:
         "python {resources.src}/fit_hash.py --descriptors {params.tables} --out {output} {params.knobs} {resources.speed} 2> {log}"
@@ -134,68 +137,142 @@ rule group_hashes:
         " --out {output.duplicates} --summary {output.summary} {params.knobs} {resources.speed} 2> {log}"
 
 
-rule link_index:
+rule link_train:
     input:
-        descriptors=expand(
-            "results/describe/{pool_shard}.parquet", pool_shard=PLAN.pool
-        ),
-        duplicates="results/hash/duplicates.parquet",
+        expand("results/describe/{pool_shard}.parquet", pool_shard=PLAN.first_source),
     output:
-        "results/link/index.faiss",
+        "results/link/trained.faiss",
     log:
-        "logs/link/index.log",
+        "logs/link/train.log",
     benchmark:
-        "benchmarks/link/index.tsv"
+        "benchmarks/link/train.tsv"
     conda:
         "../envs/gpu.yaml"
     resources:
         gpu=1,
-        mem_mb=128_000,
+        mem_mb=64_000,
         runtime=720,
         speed=SPEED.get("link", ""),
         src=SRC,
     params:
-        descriptors=PLAN.series("results/describe/{}.parquet", PLAN.pool),
+        descriptors=PLAN.series("results/describe/{}.parquet", PLAN.first_source),
         knobs=KNOBS["link"],
     shell:
-        "python {resources.src}/link_index.py --descriptors {params.descriptors} --duplicates {input.duplicates}"
-        " --out {output} {params.knobs} {resources.speed} 2> {log}"
+        "python {resources.src}/link_train.py --descriptors {params.descriptors} --out {output}"
+        " {params.knobs} {resources.speed} 2> {log}"
 
 
-rule link:
+# `ancient`: a crawl that is appended changes no duplicate of the blocks that are there; the knobs of
+# hash rerun them, and link_merge refuses what was searched among others.
+rule link_index:
     input:
-        queries="results/describe/{shard}.parquet",
-        duplicates="results/hash/duplicates.parquet",
-        index="results/link/index.faiss",
+        descriptors=by(PLAN.described, "link_block"),
+        duplicates=ancient("results/hash/duplicates.parquet"),
+        trained="results/link/trained.faiss",
     output:
-        edges="results/link/{shard}.parquet",
-        summary="results/link/{shard}.summary.parquet",
+        "results/link/index/{link_block}.faiss",
     log:
-        "logs/link/{shard}.log",
+        "logs/link/index/{link_block}.log",
     benchmark:
-        "benchmarks/link/{shard}.tsv"
+        "benchmarks/link/index/{link_block}.tsv"
     conda:
-        "../envs/gpu.yaml"
+        "../envs/cpu.yaml"
     resources:
-        gpu=1,
-        mem_mb=128_000,
+        mem_mb=32_000,
         runtime=120,
         speed=SPEED.get("link", ""),
         src=SRC,
     params:
-        descriptors=PLAN.series("results/describe/{}.parquet", PLAN.pool),
+        descriptors=by(PLAN.spelt_descriptors, "link_block"),
+        hashed=KNOBS["hash"],
+    shell:
+        "python {resources.src}/link_index.py --descriptors {params.descriptors} --duplicates {input.duplicates}"
+        " --trained {input.trained} --out {output} {resources.speed} 2> {log}"
+
+
+rule link:
+    input:
+        queries=by(PLAN.known_by, "query_block"),
+        index="results/link/index/{link_block}.faiss",
+        duplicates=ancient("results/hash/duplicates.parquet"),
+    output:
+        "results/link/parts/{query_block}/{link_block}.parquet",
+    log:
+        "logs/link/{query_block}/{link_block}.log",
+    benchmark:
+        "benchmarks/link/{query_block}/{link_block}.tsv"
+    conda:
+        "../envs/gpu.yaml"
+    resources:
+        gpu=1,
+        mem_mb=64_000,
+        runtime=240,
+        speed=SPEED.get("link", ""),
+        src=SRC,
+    params:
+        blocks=by(PLAN.search_flags, "query_block", "link_block"),
+        hashed=KNOBS["hash"],
         knobs=KNOBS["link"],
     shell:
-        "python {resources.src}/link.py --queries {input.queries} --descriptors {params.descriptors}"
-        " --duplicates {input.duplicates} --index {input.index} --shard {wildcards.shard}"
-        " --out {output.edges} --summary {output.summary} {params.knobs} {resources.speed} 2> {log}"
+        "python {resources.src}/link.py {params.blocks} --duplicates {input.duplicates} --index {input.index}"
+        " --out {output} {params.knobs} {resources.speed} 2> {log}"
+
+
+rule link_merge:
+    input:
+        parts=by(PLAN.link_parts, "query_block"),
+        duplicates="results/hash/duplicates.parquet",
+    output:
+        edges="results/link/{query_block}.parquet",
+        summary="results/link/{query_block}.summary.parquet",
+    log:
+        "logs/link/{query_block}/merge.log",
+    benchmark:
+        "benchmarks/link/{query_block}/merge.tsv"
+    conda:
+        "../envs/cpu.yaml"
+    resources:
+        mem_mb=32_000,
+        runtime=120,
+        speed=SPEED.get("link", ""),
+        src=SRC,
+    params:
+        parts=by(PLAN.spelt_parts, "query_block"),
+        reference=by(PLAN.reference_flag, "query_block"),
+        knobs=KNOBS["link"],
+    shell:
+        "python {resources.src}/link_merge.py --parts {params.parts} --duplicates {input.duplicates}"
+        " --block {wildcards.query_block} {params.reference} --out {output.edges} --summary {output.summary}"
+        " {params.knobs} {resources.speed} 2> {log}"
+
+
+rule link_summary:
+    input:
+        expand(
+            "results/link/{query_block}.summary.parquet", query_block=PLAN.query_blocks
+        ),
+    output:
+        "results/link/summary.parquet",
+    log:
+        "logs/link/summary.log",
+    benchmark:
+        "benchmarks/link/summary.tsv"
+    conda:
+        "../envs/cpu.yaml"
+    resources:
+        mem_mb=4_000,
+        runtime=30,
+        src=SRC,
+    params:
+        summaries=PLAN.series("results/link/{}.summary.parquet", PLAN.query_blocks),
+    shell:
+        "python {resources.src}/summarise.py --summaries {params.summaries} --shard link --out {output} 2> {log}"
 
 
 rule dedup:
     input:
         edges=expand(
-            "results/link/{shard}.parquet",
-            shard=PLAN.pool + PLAN.curated + PLAN.references,
+            "results/link/{query_block}.parquet", query_block=PLAN.query_blocks
         ),
         images=expand("results/screen/{pool_shard}.parquet", pool_shard=PLAN.pool),
         duplicates="results/hash/duplicates.parquet",
@@ -216,9 +293,7 @@ rule dedup:
         speed=SPEED.get("dedup", ""),
         src=SRC,
     params:
-        edges=PLAN.series(
-            "results/link/{}.parquet", PLAN.pool + PLAN.curated + PLAN.references
-        ),
+        edges=PLAN.series("results/link/{}.parquet", PLAN.query_blocks),
         images=PLAN.series("results/screen/{}.parquet", PLAN.pool),
         knobs=KNOBS["dedup"],
     shell:

@@ -30,30 +30,56 @@ rule embed:
         " --shard {wildcards.shard} --out {output.embeddings} --summary {output.summary} {params.knobs} {resources.speed} 2> {log}"
 
 
-rule index:
+rule index_train:
     input:
-        embeddings=expand("results/embed/{pool_shard}.parquet", pool_shard=PLAN.pool),
+        expand("results/embed/{pool_shard}.parquet", pool_shard=PLAN.first_source),
     output:
-        index="results/index/index.faiss",
-        summary="results/index/summary.parquet",
+        "results/index/trained.faiss",
     log:
-        "logs/index/index.log",
+        "logs/index/train.log",
     benchmark:
-        "benchmarks/index/index.tsv"
+        "benchmarks/index/train.tsv"
     conda:
         "../envs/gpu.yaml"
     resources:
         gpu=1,
-        mem_mb=128_000,
+        mem_mb=64_000,
         runtime=720,
         speed=SPEED.get("index", ""),
         src=SRC,
     params:
-        embeddings=PLAN.series("results/embed/{}.parquet", PLAN.pool),
+        embeddings=PLAN.series("results/embed/{}.parquet", PLAN.first_source),
         knobs=KNOBS["index"],
     shell:
-        "python {resources.src}/index.py --embeddings {params.embeddings} --out {output.index}"
-        " --summary {output.summary} {params.knobs} {resources.speed} 2> {log}"
+        "python {resources.src}/index_train.py --embeddings {params.embeddings} --out {output}"
+        " {params.knobs} {resources.speed} 2> {log}"
+
+
+rule index:
+    input:
+        embeddings=by(PLAN.embedded, "index_block"),
+        trained="results/index/trained.faiss",
+    output:
+        index="results/index/{index_block}.faiss",
+        summary="results/index/{index_block}.summary.parquet",
+    log:
+        "logs/index/{index_block}.log",
+    benchmark:
+        "benchmarks/index/{index_block}.tsv"
+    conda:
+        "../envs/cpu.yaml"
+    resources:
+        mem_mb=32_000,
+        runtime=120,
+        speed=SPEED.get("index", ""),
+        src=SRC,
+    params:
+        embeddings=by(PLAN.spelt_embeddings, "index_block"),
+        knobs=KNOBS["index"],
+    shell:
+        "python {resources.src}/index.py --embeddings {params.embeddings} --trained {input.trained}"
+        " --block {wildcards.index_block} --out {output.index} --summary {output.summary}"
+        " {params.knobs} {resources.speed} 2> {log}"
 
 
 rule cluster_sample:

@@ -30,7 +30,7 @@ def main(
     """Decide on every image of the pool.
 
     Args:
-        edges: EDGES of every shard, of the pool and of the references.
+        edges: EDGES of every block, of the pool and of the references.
         images: IMAGES of every shard of the pool.
         duplicates: DUPLICATES of the pool.
         out: Table to write (COPIES).
@@ -38,7 +38,7 @@ def main(
         components: Table to write (COMPONENTS), also when a giant component stops the job.
     """
     found = EdgeFiles(edges)
-    every_shard(edges, images, flag="--edges")
+    every_shard(found.searched(), images, flag="--edges")
     same = schema.read(duplicates, schema.DUPLICATES)
     scan = schema.scan(images, schema.IMAGES)
     made_by = io.stamp("dedup", knobs=knobs, inputs=[*edges, *images, duplicates])

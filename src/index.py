@@ -1,7 +1,9 @@
-"""Build the index of the pool's embeddings.
+"""Build the index of a block of the pool's embeddings.
 
-    python src/index.py --embeddings results/embed/crawl-?????.parquet \\
-        --out results/index/index.faiss --summary results/index/summary.parquet
+    python src/index.py --embeddings results/embed/crawl-{00000..00063}.parquet \\
+        --trained results/index/trained.faiss --block crawl-block-00000 \\
+        --out results/index/crawl-block-00000.faiss \\
+        --summary results/index/crawl-block-00000.summary.parquet
 """
 
 from pathlib import Path
@@ -15,32 +17,31 @@ from sauropod.retrieve.vectors import StoredVectors
 
 def main(
     embeddings: tuple[Path, ...],
+    trained: Path,
+    block: str,
     out: Path,
     summary: Path,
     knobs: Knobs[Index],
 ) -> None:
-    """Train the index on a sample and add every embedding.
+    """Add the block's codes to the trained index.
 
     Args:
-        embeddings: EMBEDDINGS of every shard of the pool.
+        embeddings: EMBEDDINGS of the block's shards.
+        trained: Empty index, by index_train.py.
+        block: Name of the block, for the summary.
         out: Faiss index to write.
         summary: Table to write (SUMMARY).
     """
     for path in embeddings:
         schema.check(path, schema.EMBEDDINGS)
-    stored = StoredVectors(embeddings, schema.EMBEDDINGS)
-    training = index.Training(
-        sample=knobs.train_sample,
-        list_iterations=knobs.list_iterations,
-        code_iterations=knobs.code_iterations,
-        rotation_iterations=knobs.rotation_iterations,
-        seed=knobs.seed,
-    )
-    built = index.build(stored, factory=knobs.factory, training=training)
+    stored = StoredVectors(embeddings, schema.EMBEDDINGS, unit=True)
+    built = index.load(trained)
+    kept = index.fill(built, stored)
     with io.replacing(out) as temporary:
         index.save(built, temporary)
-    made_by = io.stamp("index", knobs=knobs, inputs=embeddings)
-    counts = schema.summary("index", "pool", kept=built.ntotal, dropped={})
+    made_by = io.stamp("index", knobs=knobs, inputs=[*embeddings, trained])
+    dropped = {"bad_embedding": sum(stored.dropped.values())}
+    counts = schema.summary("index", block, kept=kept, dropped=dropped)
     schema.write(counts, summary, schema.SUMMARY, made_by=made_by)
 
 

@@ -1,67 +1,63 @@
-"""Find the near copies of a shard's images in the pool.
+"""Find the near copies of a block of images in a block of the pool.
 
-    python src/link.py --queries results/describe/crawl-00000.parquet \\
-        --descriptors results/describe/crawl-?????.parquet \\
-        --duplicates results/hash/duplicates.parquet --index results/link/index.faiss \\
-        --shard crawl-00000 --out results/link/crawl-00000.parquet \\
-        --summary results/link/crawl-00000.summary.parquet
+    python src/link.py --queries results/describe/crawl-{00064..00127}.parquet \\
+        --pool results/describe/crawl-{00000..00063}.parquet \\
+        --duplicates results/hash/duplicates.parquet \\
+        --index results/link/index/crawl-block-00000.faiss \\
+        --out results/link/parts/crawl-block-00001/crawl-block-00000.parquet
 """
 
 from pathlib import Path
 
-import polars as pl
-
-from sauropod import cli, io, schema
+from sauropod import cli, io, schema, streaming
 from sauropod.cli import Knobs
 from sauropod.config import Link
-from sauropod.dedup import copies
-from sauropod.retrieve import index as nearest
+from sauropod.dedup import copies, parts
+from sauropod.retrieve.search import open_block
 from sauropod.retrieve.vectors import StoredVectors
 
 
 def main(
-    queries: Path,
-    descriptors: tuple[Path, ...],
+    queries: tuple[Path, ...],
+    pool: tuple[Path, ...],
     duplicates: Path,
     index: Path,
-    shard: str,
     out: Path,
-    summary: Path,
     knobs: Knobs[Link],
+    reference: bool = False,
 ) -> None:
-    """Search one shard, of the pool or of a reference set, in the pool.
+    """Search one block, of the pool or of references, in one block of the pool.
+
+    Memory: both blocks' descriptors, 2 bytes a number.
 
     Args:
-        queries: The shard's DESCRIPTORS. When it is not one of `descriptors` it is a reference:
-            all its edges are found, not only the nearest `neighbours`.
-        descriptors: DESCRIPTORS of every shard of the pool.
+        queries: DESCRIPTORS of the shards to search for.
+        pool: DESCRIPTORS of the shards to search in.
         duplicates: DUPLICATES of the pool.
-        index: Index of the pool, by link_index.py.
-        shard: Name of the shard, for the summary.
-        out: Table to write (EDGES): image_id is the query, neighbour_id an image of the pool.
-        summary: Table to write (SUMMARY), with the audit against exact search (`link_audit`).
+        index: Index of the pool's block, by link_index.py.
+        out: Table to write (PAIRS): image_id is the query, neighbour_id an image of the pool.
+        reference: The queries are references: all their pairs are found, not only the nearest
+            `neighbours`.
     """
-    for path in (queries, *descriptors):
+    for path in (*queries, *pool):
         schema.check(path, schema.DESCRIPTORS)
-    without = schema.read(duplicates, schema.DUPLICATES)["image_id"].to_numpy()
-    stored = StoredVectors(descriptors, schema.DESCRIPTORS, without)
-    collection = copies.Collection(
-        index=nearest.load(index, num_probes=knobs.num_probes), origin=index, stored=stored
+    without = schema.read(duplicates, schema.DUPLICATES)["image_id"].sort().to_numpy()
+    asked = StoredVectors(queries, schema.DESCRIPTORS, without, unit=True)
+    stored = StoredVectors(pool, schema.DESCRIPTORS, without, unit=True)
+    block = open_block(index, stored, num_probes=knobs.num_probes)
+    vectors = asked.load()
+    found = copies.blockwise(
+        vectors,
+        block,
+        copies.Search(
+            neighbours=knobs.neighbours, over_fetch=knobs.over_fetch, threshold=knobs.threshold
+        ),
+        complete=reference,
+        audited=copies.sample(vectors, size=knobs.audit, seed=knobs.seed),
     )
-    search = copies.Search(
-        neighbours=knobs.neighbours, over_fetch=knobs.over_fetch, threshold=knobs.threshold
-    )
-    asked = stored.shard(queries)
-    reference = queries.resolve() not in [path.resolve() for path in descriptors]
-    edges = copies.edges(asked, collection, search, complete=reference)
-    hits, truth = copies.audit(asked, collection, search, size=knobs.audit, seed=knobs.seed)
-    made_by = io.stamp("link", knobs=knobs, inputs=[queries, *descriptors, duplicates, index])
-    counts = [
-        schema.summary("link", shard, kept=len(asked[0]), dropped={}),
-        schema.summary("link_audit", shard, kept=hits, dropped={"missed": truth - hits}),
-    ]
-    schema.write(edges, out, schema.EDGES, made_by=made_by)
-    schema.write(pl.concat(counts), summary, schema.SUMMARY, made_by=made_by)
+    made_by = io.stamp("link", knobs=knobs, inputs=[*queries, *pool, duplicates, index])
+    made_of = parts.made_of(asked, stored, num_queries=len(vectors[0]))
+    streaming.write(found, out, schema.PAIRS, made_by={**made_by, **made_of})
 
 
 if __name__ == "__main__":

@@ -1,14 +1,13 @@
-"""Build the index of the pool's descriptors, hash duplicates left out.
+"""Build the index of a block of the pool's descriptors, hash duplicates left out.
 
-    python src/link_index.py --descriptors results/describe/crawl-?????.parquet \\
-        --duplicates results/hash/duplicates.parquet --out results/link/index.faiss
+    python src/link_index.py --descriptors results/describe/crawl-{00000..00063}.parquet \\
+        --duplicates results/hash/duplicates.parquet --trained results/link/trained.faiss \\
+        --out results/link/index/crawl-block-00000.faiss
 """
 
 from pathlib import Path
 
 from sauropod import cli, io, schema
-from sauropod.cli import Knobs
-from sauropod.config import Link
 from sauropod.retrieve import index
 from sauropod.retrieve.vectors import StoredVectors
 
@@ -16,28 +15,22 @@ from sauropod.retrieve.vectors import StoredVectors
 def main(
     descriptors: tuple[Path, ...],
     duplicates: Path,
+    trained: Path,
     out: Path,
-    knobs: Knobs[Link],
 ) -> None:
-    """Train the index on a sample and add every descriptor.
+    """Add the block's codes to the trained index.
 
     Args:
-        descriptors: DESCRIPTORS of every shard of the pool.
+        descriptors: DESCRIPTORS of the block's shards.
         duplicates: DUPLICATES of the pool.
+        trained: Empty index, by link_train.py.
         out: Faiss index to write.
     """
     for path in descriptors:
         schema.check(path, schema.DESCRIPTORS)
-    without = schema.read(duplicates, schema.DUPLICATES)["image_id"].to_numpy()
-    stored = StoredVectors(descriptors, schema.DESCRIPTORS, without)
-    training = index.Training(
-        sample=knobs.train_sample,
-        list_iterations=knobs.list_iterations,
-        code_iterations=knobs.code_iterations,
-        rotation_iterations=knobs.rotation_iterations,
-        seed=knobs.seed,
-    )
-    built = index.build(stored, factory=knobs.factory, training=training)
+    without = schema.read(duplicates, schema.DUPLICATES)["image_id"].sort().to_numpy()
+    built = index.load(trained)
+    index.fill(built, StoredVectors(descriptors, schema.DESCRIPTORS, without, unit=True))
     with io.replacing(out) as temporary:
         index.save(built, temporary)
 

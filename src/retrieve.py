@@ -3,7 +3,8 @@
     python src/retrieve.py --dataset imagenet22k --rows imagenet22k:sample:4 \\
         --queries results/embed/imagenet22k-?????.parquet \\
         --embeddings results/embed/crawl-?????.parquet \\
-        --index results/index/index.faiss --centroids results/cluster/centroids.safetensors \\
+        --index results/index/crawl-block-{00000..00063}.faiss --index-shards 64 64 ... \\
+        --centroids results/cluster/centroids.safetensors \\
         --clusters results/cluster/crawl-?????.parquet --out results/retrieve/imagenet22k.parquet \\
         --summary results/retrieve/imagenet22k.summary.parquet
 """
@@ -26,7 +27,8 @@ def main(
     summary: Path,
     knobs: Knobs[Retrieve],
     embeddings: tuple[Path, ...] = (),
-    index: Path | None = None,
+    index: tuple[Path, ...] = (),
+    index_shards: tuple[int, ...] = (),
     centroids: Path | None = None,
     clusters: tuple[Path, ...] = (),
 ) -> None:
@@ -39,13 +41,18 @@ def main(
         out: Table to write (NEIGHBOURS).
         summary: Table to write (SUMMARY): nominal counts, collisions, what the cap took.
         embeddings: EMBEDDINGS of every shard of the pool, for mode sample.
-        index: Index of the pool, by index.py, for mode sample.
+        index: Indexes of all blocks of the pool, by index.py, for mode sample.
+        index_shards: How many of the embeddings each of them holds, in their order.
         centroids: Centroids, by cluster.py, for mode cluster.
         clusters: CLUSTERS of every shard of the pool, by assign.py, for mode cluster.
     """
     wanted = recipe.parse_all(rows, datasets=[dataset])
     pool = retrieval.Pool(
-        embeddings=embeddings, index=index, centroids=centroids, clusters=clusters
+        embeddings=embeddings,
+        index=index,
+        shards=index_shards,
+        centroids=centroids,
+        clusters=clusters,
     )
     results = [retrieval.run(row, queries, pool, knobs) for row in wanted]
     made_by = io.stamp("retrieve", knobs=knobs, inputs=[*queries, *pool.files()])

@@ -158,7 +158,7 @@ class Describe:
 class Hash:
     """Hash similarity features to 64 bits: PCA, then the signs."""
 
-    version: int = 3
+    version: int = 4
     """Raise when the code changes results."""
     seed: int = 0
     """Seed of the sample the PCA is fitted on."""
@@ -174,13 +174,15 @@ class Hash:
 class Link:
     """Find near copies: k nearest descriptors, exact cosine above a threshold."""
 
-    version: int = 1
+    version: int = 2
     """Raise when the code changes results."""
     seed: int = 0
     """Seed of the index's training sample."""
-    factory: str = "OPQ64_256,IVF262144_HNSW32,PQ64"
-    """Faiss index; `Flat` is exact."""
-    train_sample: int = 8_000_000
+    shards_per_block: int = 64
+    """Shards searched together; a job holds the descriptors of two blocks in memory."""
+    factory: str = "OPQ64_256,IVF16384,PQ64x4fs"
+    """Faiss index; `Flat` is exact. Lists of codes of 8 bits (`PQ64`) stay on disk."""
+    train_sample: int = 4_000_000
     """Descriptors the index is trained on."""
     list_iterations: int = 10
     """k-means iterations of the index's lists."""
@@ -188,23 +190,23 @@ class Link:
     """k-means iterations of the product codes."""
     rotation_iterations: int = 50
     """Iterations of the learned rotation (OPQ)."""
-    num_probes: int = 64
+    num_probes: int = 16
     """Lists visited per query."""
     neighbours: int = 64
     """Neighbours per image."""
-    over_fetch: int = 4
-    """Candidates per neighbour that are re-ranked exactly."""
+    over_fetch: int = 2
+    """Candidates per neighbour that are re-ranked exactly, in every block."""
     threshold: float = 0.45
     """Smallest cosine of an edge: the lower of dedup's two thresholds."""
     audit: int = 1000
-    """Queries per shard that are also searched exactly, to measure recall; 0 is none."""
+    """Queries per block that are also searched exactly, to measure recall; 0 is none."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Dedup:
     """Keep one image per component of copies; drop components that touch a benchmark."""
 
-    version: int = 1
+    version: int = 2
     """Raise when the code changes results."""
     copy_threshold: float = 0.6
     """Cosine above which two pool images are copies."""
@@ -240,13 +242,15 @@ class Embed:
 class Index:
     """Build the index of the pool's embeddings."""
 
-    version: int = 1
+    version: int = 2
     """Raise when the code changes results."""
     seed: int = 0
     """Seed of the training sample."""
-    factory: str = "OPQ64_256,IVF262144_HNSW32,PQ64"
-    """Faiss index; `Flat` is exact."""
-    train_sample: int = 8_000_000
+    shards_per_block: int = 64
+    """Shards indexed together; a search holds the embeddings of one block in memory."""
+    factory: str = "OPQ64_256,IVF16384,PQ64x4fs"
+    """Faiss index; `Flat` is exact. Lists of codes of 8 bits (`PQ64`) stay on disk."""
+    train_sample: int = 4_000_000
     """Embeddings the index is trained on."""
     list_iterations: int = 10
     """k-means iterations of the index's lists."""
@@ -302,11 +306,11 @@ class Balance:
 class Retrieve:
     """Find images of the pool near a curated set, one job per row of manifest's recipe."""
 
-    version: int = 2
+    version: int = 3
     """Raise when the code changes results."""
     seed: int = 0
     """Seed of the draw within clusters."""
-    num_probes: int = 64
+    num_probes: int = 16
     """Lists visited per query."""
     over_fetch: int = 16
     """Candidates per neighbour that are re-ranked exactly."""

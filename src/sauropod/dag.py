@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
+from sauropod.blocks import pool_blocks, reference_blocks
 from sauropod.config import Source
 from sauropod.errors import InputError
 from sauropod.evaluate.plan import Evaluation, is_plain
@@ -63,6 +64,14 @@ class Dag:
         self.pool = self._in("pool")
         self.curated = self._in("curated")
         self.references = self._in("benchmark_test") + self._in("benchmark_train")
+        self.first_source = [s for s in self.pool if self._source(s) == config.pool[0].name]
+        link, index = config.knobs["link"], config.knobs["index"]
+        self.link_blocks = pool_blocks(self.pool, size=link.shards_per_block)
+        self.reference_blocks = reference_blocks(
+            self.curated + self.references, size=link.shards_per_block
+        )
+        self.query_blocks = {**self.link_blocks, **self.reference_blocks}
+        self.index_blocks = pool_blocks(self.pool, size=index.shards_per_block)
         self.knobs = {stage: shlex.join(words(value)) for stage, value in config.knobs.items()}
         self.speed = {stage: self._speed(flags) for stage, flags in config.speed.items()}
         self.world = [TRUTH] if config.demo else []
@@ -186,6 +195,47 @@ class Dag:
             found = f"nothing at {', '.join(missing)}"
             raise InputError(Path("config"), expected="datasets and weights", found=found, fix=fix)
 
+    # --- link and index -------------------------------------------------------------------------
+
+    def described(self, block: str) -> list[str]:
+        """Descriptors of a block's shards."""
+        return [f"results/describe/{shard}.parquet" for shard in self.query_blocks[block]]
+
+    def spelt_descriptors(self, block: str) -> str:
+        """The same, in few words."""
+        return _spelt(self.described(block))
+
+    def embedded(self, block: str) -> list[str]:
+        """Embeddings of a block's shards."""
+        return [f"results/embed/{shard}.parquet" for shard in self.index_blocks[block]]
+
+    def spelt_embeddings(self, block: str) -> str:
+        """The same, in few words."""
+        return _spelt(self.embedded(block))
+
+    def known_by(self, block: str) -> list[str]:
+        """What a search for a block waits for: of the pool the one file made of its shards."""
+        if block in self.link_blocks:
+            return [f"results/link/index/{block}.faiss"]
+        return self.described(block)
+
+    def search_flags(self, query_block: str, pool_block: str) -> str:
+        """Flags of `link.py` that say which shards are searched in which."""
+        queries, pool = map(self.spelt_descriptors, (query_block, pool_block))
+        return f"--queries {queries} --pool {pool} {self.reference_flag(query_block)}"
+
+    def reference_flag(self, query_block: str) -> str:
+        """Say whether a block's images are references, all of whose near images are found."""
+        return f"--reference {query_block in self.reference_blocks}"
+
+    def link_parts(self, query_block: str) -> list[str]:
+        """What every block of the pool gave a block of queries."""
+        return [f"results/link/parts/{query_block}/{b}.parquet" for b in self.link_blocks]
+
+    def spelt_parts(self, query_block: str) -> str:
+        """The same, in few words."""
+        return _spelt(self.link_parts(query_block))
+
     # --- retrieve -------------------------------------------------------------------------------
 
     def rows_of(self, dataset: str) -> list[str]:
@@ -203,7 +253,7 @@ class Dag:
     def searched_of(self, dataset: str) -> list[str]:
         """What the dataset's rows search: the index for `sample`, centroids for `cluster`."""
         modes = {_mode(row) for row in self.rows_of(dataset)}
-        index = ["results/index/index.faiss"] if "sample" in modes else []
+        index = [f"results/index/{b}.faiss" for b in self.index_blocks] if "sample" in modes else []
         return index + (["results/cluster/centroids.safetensors"] if "cluster" in modes else [])
 
     def pool_of(self, dataset: str) -> list[str]:
@@ -215,7 +265,11 @@ class Dag:
     def retrieve_flags(self, dataset: str) -> str:
         """Flags of `retrieve.py` that say which rows it serves and what they search."""
         flags = ["--dataset", dataset, "--rows", *self.rows_of(dataset)]
-        for path in self.searched_of(dataset):
+        searched = self.searched_of(dataset)
+        if index := [path for path in searched if path.endswith(".faiss")]:
+            sizes = [str(len(shards)) for shards in self.index_blocks.values()]
+            flags += ["--index", *fold(index), "--index-shards", *sizes]
+        for path in searched[len(index) :]:
             flags += [f"--{Path(path).stem}", path]
         tables = self.pool_of(dataset)
         for flag, stage in (("--embeddings", "embed"), ("--clusters", "cluster")):
@@ -321,7 +375,7 @@ class Dag:
         links = [f"results/links/{name}" for name in linked]
         stages = [links, *pool, [f"results/ingest/{s}" for s in self.curated]]
         per_shard = [path for paths in stages for path in paths]
-        whole = [f"results/{stage}/" for stage in ("hash", "dedup")]
+        whole = [f"results/{stage}/" for stage in ("hash", "link", "dedup")]
         retrieved = [f"results/retrieve/{dataset}" for dataset in self.retrieved]
         named = [f"{path}.summary.parquet" for path in (*per_shard, *retrieved)]
         whole += [f"results/manifest/{name}" for name in self._manifest_summaries]

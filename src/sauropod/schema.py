@@ -116,11 +116,15 @@ DESCRIPTORS = Table(
     "L2-normalised copy-detection descriptor (SSCD) of an image.",
     {"image_id": ID, "descriptor": VECTOR},
 )
+NEAR: dict[str, pl.DataType] = {"image_id": ID, "neighbour_id": ID, "similarity": pl.Float32()}
+PAIRS = Table(
+    "PAIRS",
+    "Near images as found in one block of the pool; `true` is null but for audited queries.",
+    {**NEAR, "found": pl.Boolean(), "true": pl.Boolean()},
+    key=("image_id", "neighbour_id", "true"),
+)
 EDGES = Table(
-    "EDGES",
-    "Two images whose descriptors are near: exact cosine, after re-ranking.",
-    {"image_id": ID, "neighbour_id": ID, "similarity": pl.Float32()},
-    key=("image_id", "neighbour_id"),
+    "EDGES", "Two near images: exact cosine of descriptors.", NEAR, key=("image_id", "neighbour_id")
 )
 COPIES = Table(
     "COPIES",
@@ -254,6 +258,7 @@ TABLES = (
     PCA_HASHES,
     DUPLICATES,
     DESCRIPTORS,
+    PAIRS,
     EDGES,
     COPIES,
     COMPONENTS,

@@ -160,16 +160,21 @@ class Ours:
         import describe
         import link
         import link_index
+        import link_merge
+        import link_train
 
         images, described = self.images(folder), self.at / "descriptors/pool.parquet"
         knobs = stage_knobs("describe", self.config)[0]
         flags = {"knobs": knobs, "num_threads": 2}
         describe.main(images, self.weights, "pool", described, self.at / "described", **flags)
         same = self.duplicates(images, Hash(), descriptors=(described,))
-        index, edges, out = (self.at / name for name in ("index", "edges/pool.parquet", "copies"))
+        trained, index, part = (self.at / name for name in ("trained", "index", "part"))
+        edges, out = self.at / "edges/pool.parquet", self.at / "copies"
         search = Link(factory="Flat", audit=0)
-        link_index.main((described,), same, index, search)
-        link.main(described, (described,), same, index, "pool", edges, self.at / "linked", search)
+        link_train.main((described,), trained, search)
+        link_index.main((described,), same, trained, index)
+        link.main((described,), (described,), same, index, part, search)
+        link_merge.main((part,), same, "pool", edges, self.at / "linked", search)
         rules = Dedup(copy_threshold=COSINE, references=())
         dedup.main((edges,), (images,), same, out, self.at / "done", self.at / "sizes", rules)
         return pl.read_parquet(out).select("image_id", group="component")

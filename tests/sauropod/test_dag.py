@@ -47,7 +47,8 @@ def test_pool_images_are_the_screened_ones() -> None:
 def test_recipe_decides_who_retrieves() -> None:
     assert dag().retrieved == ["good", "fine"]
     assert dag().retrieve_flags("good") == (
-        "--dataset good --rows good:sample:4 --index results/index/index.faiss"
+        "--dataset good --rows good:sample:4 --index results/index/crawl-block-00000.faiss"
+        " results/index/mine-block-00000.faiss --index-shards 2 1"
         " --embeddings 'results/embed/crawl-{00000..00001}.parquet'"
         " results/embed/mine-00000.parquet"
     )
@@ -56,6 +57,25 @@ def test_recipe_decides_who_retrieves() -> None:
     assert " --clusters 'results/cluster/crawl-{00000" in dag().retrieve_flags("fine")
     shards = ["results/embed/good-00000.parquet", "results/embed/good-00001.parquet"]
     assert dag().queries_of("good") == shards
+
+
+def test_blocks_are_searched_in_blocks() -> None:
+    plan = dag(link={"shards_per_block": 1})
+    assert list(plan.link_blocks) == ["crawl-block-00000", "crawl-block-00001", "mine-block-00000"]
+    assert len(plan.reference_blocks) == len(plan.curated) + len(plan.references)
+    assert plan.search_flags("crawl-block-00001", "mine-block-00000") == (
+        "--queries results/describe/crawl-00001.parquet --pool results/describe/mine-00000.parquet "
+        "--reference False"
+    )
+    assert plan.reference_flag("all-references-00000") == "--reference True"
+    assert plan.known_by("crawl-block-00001") == ["results/link/index/crawl-block-00001.faiss"]
+    assert plan.known_by("all-references-00000") == ["results/describe/good-00000.parquet"]
+    parts = [f"results/link/parts/mine-block-00000/{block}.parquet" for block in plan.link_blocks]
+    assert plan.link_parts("mine-block-00000") == parts
+
+
+def test_everything_is_fitted_on_the_first_source() -> None:
+    assert dag().first_source == ["crawl-00000", "crawl-00001"]
 
 
 def test_runs_and_their_manifests() -> None:

@@ -19,7 +19,7 @@ import polars as pl
 import pytest
 from PIL import Image
 
-from sauropod import cli, config, schema
+from sauropod import blocks, cli, config, schema
 from sauropod.models.vit import build_vit
 from sauropod.models.weights import save_backbone
 from sauropod.train.config import Backbone
@@ -27,7 +27,8 @@ from sauropod.train.config import Backbone
 WIDTH = 72
 COPIES, TWINS, OVERLAPS, UNIQUE = 20, 10, 6, 150
 MADE_BY = {"stage": "test"}
-LINK = config.Link(factory="Flat", neighbours=8, audit=20)
+LINK = config.Link(factory="IVF4,Flat", num_probes=4, neighbours=8, audit=20, shards_per_block=2)
+REFERENCES = blocks.reference_blocks(["set-00000", "bench-00000"], size=2)
 
 
 def _unit(values: np.ndarray) -> np.ndarray:
@@ -100,16 +101,22 @@ def _vectors(ids: np.ndarray, values: np.ndarray, column: str) -> pl.DataFrame:
 
 
 class Run:
-    """The curation chain on a world, split into `num_shards` pool shards."""
+    """The curation chain on a world, split into `num_shards` pool shards.
 
-    def __init__(self, folder: Path, world: World, num_shards: int) -> None:
+    The last `num_late` of them are a source of their own.
+    """
+
+    def __init__(self, folder: Path, world: World, num_shards: int, num_late: int = 0) -> None:
         self.folder = folder
         self.world = world
-        self.shards = [f"crawl-{i:05d}" for i in range(num_shards)]
         numbers = np.arange(len(world.pool))
+        self.early = [f"crawl-{i:05d}" for i in range(num_shards - num_late)]
+        self.late = [f"late-{i:05d}" for i in range(num_late)]
+        self.shards = self.early + self.late
         for i, name in enumerate(self.shards):
             part = numbers[i::num_shards]
-            self._write(name, "crawl", i, part, world.pool[part])
+            number = i if name in self.early else 1 << 16 | self.late.index(name)
+            self._write(name, name[:-6], number, part, world.pool[part])
         self._write("set-00000", "set", 1 << 28, np.arange(12), world.curated)
         self._write("bench-00000", "bench", 2 << 28, np.arange(OVERLAPS), world.benchmark)
 
@@ -134,7 +141,8 @@ class Run:
     def hash(self) -> None:
         knobs = config.Hash(sample=500)
         pca = self.folder / "pca.safetensors"
-        script("fit_hash").main(out=pca, knobs=knobs, descriptors=self.pool("describe"))
+        first = tuple(self.at("describe", name) for name in self.early)
+        script("fit_hash").main(out=pca, knobs=knobs, descriptors=first)
         for name in self.shards:
             script("hash").main(
                 pca=pca,
@@ -152,28 +160,61 @@ class Run:
             knobs=knobs,
         )
 
+    @property
+    def blocks(self) -> dict[str, list[str]]:
+        return blocks.pool_blocks(self.shards, size=LINK.shards_per_block)
+
+    def block(self, name: str) -> tuple[Path, ...]:
+        shards = {**self.blocks, **REFERENCES}[name]
+        return tuple(self.at("describe", shard) for shard in shards)
+
+    def part(self, query: str, pool: str) -> Path:
+        return self.folder / "link" / query / f"{pool}.parquet"
+
     def link(self, knobs: config.Link = LINK) -> None:
-        index = self.folder / "link.faiss"
-        duplicates = self.at("hash", "duplicates")
-        script("link_index").main(
-            descriptors=self.pool("describe"), duplicates=duplicates, out=index, knobs=knobs
+        """Like Snakemake: what is there is not made again, but for the merge."""
+        duplicates, trained = self.at("hash", "duplicates"), self.folder / "trained.faiss"
+        first = tuple(self.at("describe", name) for name in self.early)
+        if not trained.exists():
+            script("link_train").main(descriptors=first, out=trained, knobs=knobs)
+        for name in self.blocks:
+            out = self.folder / f"{name}.faiss"
+            if not out.exists():
+                script("link_index").main(
+                    descriptors=self.block(name), duplicates=duplicates, trained=trained, out=out
+                )
+        for query in [*self.blocks, *REFERENCES]:
+            self._link(query, duplicates, knobs)
+
+    def _link(self, query: str, duplicates: Path, knobs: config.Link) -> None:
+        for pool in self.blocks:
+            if not self.part(query, pool).exists():
+                script("link").main(
+                    queries=self.block(query),
+                    pool=self.block(pool),
+                    duplicates=duplicates,
+                    index=self.folder / f"{pool}.faiss",
+                    out=self.part(query, pool),
+                    reference=query in REFERENCES,
+                    knobs=knobs,
+                )
+        script("link_merge").main(
+            parts=tuple(self.part(query, pool) for pool in self.blocks),
+            duplicates=duplicates,
+            block=query,
+            out=self.at("link", query),
+            summary=self.at("link_summary", query),
+            reference=query in REFERENCES,
+            knobs=knobs,
         )
-        for name in [*self.shards, "set-00000", "bench-00000"]:
-            script("link").main(
-                queries=self.at("describe", name),
-                descriptors=self.pool("describe"),
-                duplicates=duplicates,
-                index=index,
-                shard=name,
-                out=self.at("link", name),
-                summary=self.at("link_summary", name),
-                knobs=knobs,
-            )
+
+    @property
+    def edges(self) -> tuple[Path, ...]:
+        return tuple(self.at("link", name) for name in [*self.blocks, *REFERENCES])
 
     def dedup(self, knobs: config.Dedup = config.Dedup()) -> None:  # noqa: B008 - frozen
-        names = [*self.shards, "set-00000", "bench-00000"]
         script("dedup").main(
-            edges=tuple(self.at("link", name) for name in names),
+            edges=self.edges,
             images=self.pool("images"),
             duplicates=self.at("hash", "duplicates"),
             out=self.at("dedup", "copies"),
@@ -192,13 +233,18 @@ class Run:
             schema.write(frame, path, schema.EMBEDDINGS, made_by=MADE_BY)
 
     def select(self) -> None:
-        index, centroids = self.folder / "index.faiss", self.folder / "centroids.safetensors"
-        script("index").main(
-            embeddings=self.pool("embed"),
-            out=index,
-            summary=self.at("index", "summary"),
-            knobs=config.Index(factory="Flat"),
-        )
+        trained, centroids = self.folder / "index.faiss", self.folder / "centroids.safetensors"
+        knobs = config.Index(factory="IVF2,Flat")
+        script("index_train").main(embeddings=self.pool("embed"), out=trained, knobs=knobs)
+        for name, shards in self.blocks.items():
+            script("index").main(
+                embeddings=tuple(self.at("embed", shard) for shard in shards),
+                trained=trained,
+                block=name,
+                out=self.folder / "index" / f"{name}.faiss",
+                summary=self.at("index", name),
+                knobs=knobs,
+            )
         self.cluster(centroids)
         script("retrieve").main(
             dataset="set",
@@ -208,7 +254,8 @@ class Run:
             out=self.at("retrieve", "set"),
             summary=self.at("retrieve", "summary"),
             knobs=config.Retrieve(min_queries=2, per_cluster=5, cap=12),
-            index=index,
+            index=tuple(self.folder / "index" / f"{name}.faiss" for name in self.blocks),
+            index_shards=tuple(map(len, self.blocks.values())),
             centroids=centroids,
             clusters=self.pool("cluster"),
         )
@@ -295,15 +342,15 @@ def command(name: str, *words: object) -> Ended:
 
 
 @pytest.fixture(scope="session")
-def make_run(world: World, tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Run]:
-    def make(num_shards: int) -> Run:
-        return Run(tmp_path_factory.mktemp("curation"), world, num_shards)
+def make_run(world: World, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Run]:
+    def make(num_shards: int, num_late: int = 0) -> Run:
+        return Run(tmp_path_factory.mktemp("curation"), world, num_shards, num_late)
 
     return make
 
 
 @pytest.fixture(scope="session")
-def curation(make_run: Callable[[int], Run]) -> Run:
+def curation(make_run: Callable[..., Run]) -> Run:
     """The whole chain, run once on three shards."""
     return make_run(3).all()
 

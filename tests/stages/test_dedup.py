@@ -35,9 +35,8 @@ def test_the_funnel_adds_up(curation: Run) -> None:
 
 
 def test_references_are_a_choice(curation: Run, tmp_path: Path) -> None:
-    names = [*curation.shards, "set-00000", "bench-00000"]
     script("dedup").main(
-        edges=tuple(curation.at("link", name) for name in names),
+        edges=curation.edges,
         images=curation.pool("images"),
         duplicates=curation.at("hash", "duplicates"),
         out=tmp_path / "c",
@@ -64,8 +63,8 @@ def test_sizes_of_components_are_written(curation: Run) -> None:
 
 
 def test_a_missing_shard_is_named_before_any_work(curation: Run, tmp_path: Path) -> None:
-    edges = ("--edges", *(curation.at("link", name) for name in curation.shards[:-1]))
-    inputs = (*edges, "--images", *curation.pool("images"))
+    edges = [path for path in curation.edges if path.name != "crawl-block-00001.parquet"]
+    inputs = ("--edges", *edges, "--images", *curation.pool("images"))
     inputs = (*inputs, "--duplicates", curation.at("hash", "duplicates"))
     done = command("dedup", *inputs, *_outputs(tmp_path))
     assert done.returncode == 2

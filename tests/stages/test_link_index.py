@@ -1,4 +1,4 @@
-"""src/link_index.py: every descriptor but the hash duplicates."""
+"""src/link_index.py: every descriptor of a block but the hash duplicates and the broken ones."""
 
 from pathlib import Path
 
@@ -8,16 +8,21 @@ from sauropod.retrieve import index
 
 
 def test_hash_duplicates_are_left_out(curation: Run) -> None:
-    built = index.load(curation.folder / "link.faiss", num_probes=1)
-    assert built.ntotal == len(curation.world.pool) - TWINS
+    built = [index.load(curation.folder / f"{name}.faiss") for name in curation.blocks]
+    assert len(built) == 2
+    assert sum(block.ntotal for block in built) == len(curation.world.pool) - TWINS
 
 
 def test_command_line(curation: Run, tmp_path: Path) -> None:
-    assert "--rotation-iterations" in command("link_index", "--help").stdout
-    inputs = ("--descriptors", *curation.pool("describe"))
-    out = ("--out", tmp_path / "x.faiss")
-    inputs = (*inputs, "--duplicates", curation.at("hash", "duplicates"))
-    done = command("link_index", *inputs, *out, "--factory", "IVF4,PQ7")
-    assert done.returncode == 2
-    assert "factory string for 72 dimensions" in done.stderr.splitlines()[-1]
+    assert "--trained" in command("link_index", "--help").stdout
+    inputs = ("--duplicates", curation.at("hash", "duplicates"), "--out", tmp_path / "x.faiss")
+    narrow = curation.folder / "index.faiss"
+    for trained, files, sentence in (
+        (narrow, curation.pool("describe"), "an index of 72 dimensions, found 16"),
+        (curation.folder / "no.faiss", curation.pool("describe"), "a Faiss index"),
+        (narrow, [tmp_path / "no.parquet"], "found no such file"),
+    ):
+        done = command("link_index", "--descriptors", *files, "--trained", trained, *inputs)
+        assert done.returncode == 2
+        assert sentence in done.stderr.splitlines()[-1]
     assert list(tmp_path.iterdir()) == []

@@ -1,102 +1,169 @@
 """Near copies: every pair of images whose descriptors have an exact cosine above a threshold.
 
 Source: DINOv2 section 3 and appendix A (64 nearest neighbours by cosine of SSCD descriptors).
-Shapes: q queries, d width, k neighbours.
+A block of queries is searched in one block of the pool at a time (PAIRS); `merged` keeps each
+query's nearest over all blocks (EDGES). Shapes: q queries, d width, k neighbours.
 """
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import faiss
 import numpy as np
 import polars as pl
 
-from sauropod.retrieve import index as nearest
+from sauropod import schema
 from sauropod.retrieve.draw import smallest, vector_keys
-from sauropod.retrieve.vectors import Shard, StoredVectors
-from sauropod.schema import EDGES
+from sauropod.retrieve.exact import Neighbours
+from sauropod.retrieve.search import Block, neighbours, true_neighbours
+from sauropod.retrieve.vectors import Shard
+from sauropod.schema import EDGES, PAIRS
 
-
-@dataclass(frozen=True, kw_only=True)
-class Collection:
-    """What is searched: an index, the file it came from and the vectors it was built of."""
-
-    index: faiss.Index
-    origin: Path
-    stored: StoredVectors
+BATCH = 65_536
+"""Queries whose pairs are in memory together."""
+ROW_BITS = 32
+ORDER = ("image_id", "similarity", "neighbour_id")
+FALLING = (False, True, False)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Search:
-    """How it is searched: neighbours per query, candidates per neighbour, smallest cosine."""
+    """How a block is searched: neighbours per query, candidates per neighbour, smallest cosine."""
 
     neighbours: int
     over_fetch: int
     threshold: float
 
 
-def edges(
-    queries: Shard, collection: Collection, search: Search, *, complete: bool = False
-) -> pl.DataFrame:
-    """Find each query's nearest neighbours above the threshold.
+def pairs(queries: Shard, block: Block, search: Search, *, complete: bool = False) -> pl.DataFrame:
+    """Find each query's nearest neighbours above the threshold in a block.
 
     Args:
         queries: Ids and vectors of one shard.
-        collection: Where to look; a query that is in it does not find itself.
+        block: Where to look; a query that is in it does not find itself.
         search: `neighbours` most similar, cosine strictly above `threshold`.
         complete: Search on with twice the neighbours while the last one is above the threshold:
             a reference with more copies in the pool than `neighbours` must not leak any.
 
     Returns:
-        EDGES rows, one per query and neighbour, by query id and falling similarity. A pair of
-        near images is two rows when each is among the other's neighbours.
+        PAIRS rows, one per query and neighbour, by query id and falling similarity, `true` null.
     """
     ids, vectors = queries
-    found, similarities = _neighbours(ids, vectors, collection, search)
+    found, similarities = _neighbours(queries, block, search, above=search.threshold)
     near = similarities > search.threshold
-    more = complete and search.neighbours < collection.index.ntotal
+    more = complete and found.shape[1] == search.neighbours < len(block.ids)
     full = np.array([more and bool(row.all()) for row in near], dtype=bool)
-    rows, columns = np.nonzero(near & ~full[:, None])
-    frame = pl.DataFrame(
-        {
-            "image_id": ids[rows],
-            "neighbour_id": found[rows, columns].astype(np.uint64),
-            "similarity": similarities[rows, columns],
-        },
-        schema=dict(EDGES.columns),
-    )
+    frame = _frame(ids, found, similarities, near & ~full[:, None])
     if not full.any():
         return frame
     wider = replace(search, neighbours=2 * search.neighbours)
-    rest = edges((ids[full], vectors[full]), collection, wider, complete=True)
-    order = ["image_id", "similarity", "neighbour_id"]
-    return pl.concat([frame, rest]).sort(order, descending=[False, True, False])
+    rest = pairs((ids[full], vectors[full]), block, wider, complete=True)
+    return pl.concat([frame, rest]).sort(ORDER, descending=FALLING)
 
 
-def audit(
-    queries: Shard, collection: Collection, search: Search, *, size: int, seed: int
-) -> tuple[int, int]:
-    """Compare with exhaustive search on a seeded sample of the queries.
+def blockwise(
+    queries: Shard, block: Block, search: Search, *, complete: bool, audited: Shard
+) -> Iterator[pl.DataFrame]:
+    """Yield PAIRS of all queries, some queries at a time, then those of the audited ones."""
+    ids, vectors = queries
+    for start in range(0, len(ids), BATCH):
+        part = slice(start, start + BATCH)
+        yield pairs((ids[part], vectors[part]), block, search, complete=complete)
+    yield audit(audited, block, search)
+
+
+def sample(queries: Shard, *, size: int, seed: int) -> Shard:
+    """Draw the queries that are also searched exactly, by their content."""
+    ids, vectors = queries
+    chosen = np.sort(smallest(vector_keys(vectors, seed=seed, purpose="audit"), size))
+    return ids[chosen], vectors[chosen]
+
+
+def audit(queries: Shard, block: Block, search: Search) -> pl.DataFrame:
+    """Search some queries exactly too, whatever the cosine.
 
     Returns:
-        Edges found, and edges there are (both above the threshold, among the true neighbours).
+        PAIRS rows of what codes find and of what there is, with `true`.
     """
-    ids, vectors = queries
-    chosen = smallest(vector_keys(vectors, seed=seed, purpose="audit"), size)
-    ids, vectors = ids[chosen], vectors[chosen]
-    found, _ = _neighbours(ids, vectors, collection, search)
-    truth, similarities = nearest.exact_nearest(
-        vectors, collection.stored, count=search.neighbours, but=ids
+    ids, _ = queries
+    found, similarities = _neighbours(queries, block, search)
+    truth, cosines = true_neighbours(block, queries, count=search.neighbours)
+    mine = _frame(ids, found, similarities, found >= 0).drop("true", "found")
+    theirs = _frame(ids, truth, cosines, truth >= 0).drop("true", "found")
+    both = mine.with_columns(found=pl.lit(True)).join(
+        theirs.with_columns(true=pl.lit(True)),
+        on=["image_id", "neighbour_id"],
+        how="full",
+        coalesce=True,
     )
-    return nearest.recall(found, np.where(similarities > search.threshold, truth, -1))
+    return both.select(
+        "image_id",
+        "neighbour_id",
+        pl.coalesce("similarity", "similarity_right").alias("similarity"),
+        pl.col("found", "true").fill_null(value=False),
+    ).sort(ORDER, descending=FALLING)
+
+
+def merged(parts: Sequence[Path], *, count: int | None) -> Iterator[pl.DataFrame]:
+    """Join what all blocks of the pool gave a block of queries, a shard of queries at a time.
+
+    Args:
+        parts: PAIRS files, each by query id.
+        count: Neighbours kept of a query; None keeps all of them.
+
+    Yields:
+        EDGES rows by query id, falling similarity and neighbour id.
+    """
+    rows = schema.scan(parts, PAIRS).filter(pl.col("true").is_null())
+    shards = rows.select((pl.col("image_id") // 2**ROW_BITS).unique()).collect().to_series().sort()
+    for shard in shards.to_list():
+        first = shard << ROW_BITS
+        inside = pl.col("image_id").is_between(first, first + 2**ROW_BITS - 1)
+        frame = rows.filter(inside).select(list(EDGES.columns)).collect()
+        yield _first(frame, count)
+
+
+def recall(parts: Sequence[Path], *, count: int, threshold: float) -> dict[str, tuple[int, int]]:
+    """Count true neighbours found, and all true neighbours, of the audited queries.
+
+    Returns:
+        Of all `count` neighbours ("link_audit"), and of those above the threshold
+        ("link_audit_edges"): found, and all.
+    """
+    rows = schema.scan(parts, PAIRS).filter(pl.col("true").is_not_null()).collect()
+    truth = _first(rows.filter("true"), count)
+    found = _first(rows.filter("found"), count)
+    hits = truth.join(found, on=["image_id", "neighbour_id"], how="semi")
+    near = pl.col("similarity") > threshold
+    return {
+        "link_audit": (hits.height, truth.height),
+        "link_audit_edges": (hits.filter(near).height, truth.filter(near).height),
+    }
+
+
+def _first(pairs: pl.DataFrame, count: int | None) -> pl.DataFrame:
+    ordered = pairs.sort(ORDER, descending=FALLING)
+    if count is None:
+        return ordered
+    return ordered.filter(pl.int_range(pl.len()).over("image_id") < count)
 
 
 def _neighbours(
-    ids: np.ndarray, vectors: np.ndarray, collection: Collection, search: Search
-) -> tuple[np.ndarray, np.ndarray]:
-    # One more than wanted: a query that is in the collection is its own nearest neighbour.
-    count = (search.neighbours + 1) * search.over_fetch
-    origin = collection.origin
-    proposed = nearest.candidates(collection.index, vectors, count=count, origin=origin)
-    similarities = nearest.exact_similarities(vectors, proposed, collection.stored, origin=origin)
-    return nearest.nearest(proposed, similarities, count=search.neighbours, but=ids)
+    queries: Shard, block: Block, search: Search, *, above: float = -np.inf
+) -> Neighbours:
+    count, over_fetch = search.neighbours, search.over_fetch
+    return neighbours(block, queries, count=count, over_fetch=over_fetch, above=above)
+
+
+def _frame(
+    ids: np.ndarray, found: np.ndarray, similarities: np.ndarray, kept: np.ndarray
+) -> pl.DataFrame:
+    rows, columns = np.nonzero(kept)
+    frame = {
+        "image_id": ids[rows],
+        "neighbour_id": found[rows, columns].astype(np.uint64),
+        "similarity": similarities[rows, columns],
+        "found": np.ones(len(rows), bool),
+        "true": pl.Series([None] * len(rows), dtype=pl.Boolean),
+    }
+    return pl.DataFrame(frame, schema=dict(PAIRS.columns))

@@ -27,16 +27,21 @@ RANKED_ROWS = 10_000_000
 MIX = np.uint64(0x9E3779B97F4A7C15)
 """Odd, so that multiplying permutes the hashes; their leading bits alone need not be even."""
 
-BETTER = ("area", "num_bytes", "sha256", "url", "image_id")
-"""The total order that chooses a representative: larger, heavier, then the smallest of the rest."""
-FALLING = (True, True, False, False, False)
+BETTER = ("source_number", "area", "num_bytes", "sha256", "url", "image_id")
+"""The total order that chooses a representative: of the earliest source of the pool (what is
+appended never takes the place of what is there), larger, heavier, the smallest of the rest."""
+SOURCE_BITS = 48
+"""An image id without so many bits is its collection and its source's position (shards.py)."""
+FALLING = (False, True, True, False, False, False)
 
 
 def ranked(images: pl.DataFrame) -> pl.DataFrame:
     """Sort IMAGES rows best first by the total order that chooses representatives."""
     area = pl.col("width").cast(pl.UInt64) * pl.col("height")
-    ordered = images.with_columns(area=area).sort(BETTER, descending=FALLING, nulls_last=True)
-    return ordered.drop("area")
+    source = pl.col("image_id") // 2**SOURCE_BITS
+    ordered = images.with_columns(area=area, source_number=source)
+    ordered = ordered.sort(BETTER, descending=FALLING, nulls_last=True)
+    return ordered.drop("area", "source_number")
 
 
 def first_of_each(

@@ -39,6 +39,7 @@ LOST = (
     schema.PCA_HASHES,
     schema.DUPLICATES,
     schema.DESCRIPTORS,
+    schema.PAIRS,
     schema.EDGES,
     schema.COPIES,
     schema.EMBEDDINGS,
@@ -200,11 +201,10 @@ def _changes(
     for path in tables.files(schema.LINKS):
         yield path, schema.LINKS, linked
     for table in LOST:
-        near = (
-            pl.col("neighbour_id").is_in(ids.implode()) if table is schema.EDGES else pl.lit(False)
-        )
+        paired = table in (schema.PAIRS, schema.EDGES)
+        near = pl.col("neighbour_id").is_in(ids.implode()) if paired else pl.lit(False)
         # The other end of an edge may lie in any shard.
-        where = None if table is schema.EDGES else shards
+        where = None if paired else shards
         for path in tables.files(table, shards=where):
             yield path, table, lost | near
 

@@ -21,7 +21,7 @@ from sauropod.train.config import Backbone, Pretrain
 HOUR = 3600.0
 HALF = 2  # bytes of a float16
 HASH_BYTES, EDGE_BYTES, CLUSTER_BYTES, ID_BYTES, ROW_ON_DISK = 16, 20, 24, 8, 120
-PER_QUERY = 4  # neighbours per query, the recipe's usual N
+PER_QUERY, SPREAD = 4, 8  # neighbours per query, the recipe's usual N; rows read per row sampled
 BASE_MEMORY = 1e9  # interpreter, libraries and a batch of images
 
 
@@ -169,12 +169,22 @@ class Planner:
         )
 
     def _dedup(self) -> Iterator[Stage]:
-        pool, unit, shards = self.funnel.crawled, self.unit, len(self._dag.shards)
+        pool, unit, dag = self.funnel.crawled, self.unit, self._dag
         every = pool + self.funnel.curated + self.funnel.references
-        width = self.config.knobs["train_sscd"].dim
-        yield self._build("link_index", self.config.knobs["link"], pool, width)
-        yield self._search("link", self.config.knobs["link"], every, (pool, width), shards)
+        knobs, width = self.config.knobs["link"], self.config.knobs["train_sscd"].dim
+        blocks = (len(dag.query_blocks), len(dag.link_blocks))
+        yield from self._build("link_train", "link_index", knobs, (pool, width), blocks[1])
+        search = self._search("link", knobs, every, (pool, width), blocks)
+        yield replace(search, memory_bytes=search.memory_bytes + every / blocks[0] * width * HALF)
         edges = every * unit["edges_per_image"]
+        yield self._stage(
+            "link_merge",
+            blocks[0],
+            (every, every),
+            core_hours=self._core_hours(edges, "rows_per_core_s"),
+            read_bytes=edges * EDGE_BYTES,
+            write_bytes=edges * EDGE_BYTES,
+        )
         yield self._stage(
             "dedup",
             1,
@@ -185,52 +195,87 @@ class Planner:
             memory_bytes=pool * unit["node_bytes"],
         )
 
-    def _build(self, name: str, knobs: Link | Index, stored: int, width: int) -> Stage:
-        """One job trains and fills an index."""
+    def _build(
+        self, train: str, fill: str, knobs: Link | Index, stored: tuple[int, int], blocks: int
+    ) -> Iterator[Stage]:
+        """One job trains a quantiser, one per block fills it; an exact index is neither.
+
+        `stored` is the number of vectors and their width.
+        """
+        number, width = stored
         lists, code = _lists_and_code(knobs.factory, width)
-        sample = min(knobs.train_sample, stored)
-        training = 2.0 * sample * lists * width * knobs.list_iterations
-        filling = self._core_hours(stored, "encodes_per_core_s")
-        filling += self._core_hours(stored, "lists_per_core_s") if lists else 0
-        return self._stage(
-            name,
+        sample = min(knobs.train_sample, number)
+        seen = min(SPREAD * sample, number)
+        yield self._stage(
+            train,
             1,
-            (stored, stored),
-            core_hours=filling,
-            gpu_hours=self._forward_hours(training),
-            read_bytes=stored * width * HALF,
-            write_bytes=stored * (code + ID_BYTES),
-            memory_bytes=stored * (code + ID_BYTES) + sample * width * 4,
+            (seen, sample),
+            core_hours=self._core_hours(seen * width, "numbers_read_per_core_s"),
+            gpu_hours=self._forward_hours(2.0 * sample * lists * width * knobs.list_iterations),
+            read_bytes=seen * width * HALF,
+            memory_bytes=BASE_MEMORY + sample * width * (HALF + 4),
+        )
+        reading = self._core_hours(number * width, "numbers_read_per_core_s")
+        filling = self._core_hours(number, "encodes_per_core_s")
+        filling += self._coarse_hours(number, knobs.factory, width)
+        size = code + ID_BYTES if lists else 0
+        yield self._stage(
+            fill,
+            blocks,
+            (number, number),
+            core_hours=reading + (filling if lists else 0.0),
+            read_bytes=number * width * HALF,
+            write_bytes=number * size,
+            memory_bytes=BASE_MEMORY + number / blocks * size,
         )
 
     def _search(
-        self, name: str, knobs: Link | Retrieve, queries: int, stored: tuple[int, int], jobs: int
+        self,
+        name: str,
+        knobs: Link | Retrieve,
+        queries: int,
+        stored: tuple[int, int],
+        blocks: tuple[int, int],
     ) -> Stage:
         """Codes nominate, stored vectors decide; an exact index compares everything.
 
-        `stored` is the number of vectors and their width.
+        Every block of the pool is searched on its own: lists are chosen and candidates compared
+        once in each. `stored` is the number of vectors and their width, `blocks` those of queries
+        and of the pool.
         """
         number, width = stored
         index = knobs if isinstance(knobs, Link) else self.config.knobs["index"]
         wanted = knobs.over_fetch * (knobs.neighbours if isinstance(knobs, Link) else PER_QUERY)
         lists, code = _lists_and_code(index.factory, width)
-        cores = gpus = 0.0
+        side = queries / blocks[0] + number / blocks[1]
+        numbers = blocks[0] * blocks[1] * side * width
+        cores, gpus = self._core_hours(numbers, "numbers_read_per_core_s"), 0.0
         if lists:
             codes = queries * min(knobs.num_probes / lists, 1.0) * number
-            cores = self._core_hours(codes, "codes_per_core_s")
-            cores += self._core_hours(queries, "lists_per_core_s")
+            cores += self._core_hours(codes, "codes_per_core_s")
+            cores += self._coarse_hours(queries * blocks[1], index.factory, width)
+            cores += self._core_hours(
+                queries * blocks[1] * wanted * width, "pair_products_per_core_s"
+            )
         else:
             gpus = self._forward_hours(2.0 * queries * number * width)
         return self._stage(
             name,
-            jobs,
+            blocks[0] * (blocks[1] if isinstance(knobs, Link) else 1),
             (queries, queries),
-            read_bytes=queries * wanted * width * HALF,
+            read_bytes=numbers * HALF,
             write_bytes=queries * self.unit["edges_per_image"] * EDGE_BYTES,
-            memory_bytes=number * (code + ID_BYTES),
+            memory_bytes=BASE_MEMORY + number / blocks[1] * (width * HALF + code + 2 * ID_BYTES),
             core_hours=cores,
             gpu_hours=gpus,
         )
+
+    def _coarse_hours(self, count: int, factory: str, width: int) -> float:
+        """Compare vectors, narrowed by the rotation if there is one, with all centroids."""
+        lists, _ = _lists_and_code(factory, width)
+        narrow = re.search(r"OPQ\d+_(\d+)", factory)
+        products = count * lists * (int(narrow[1]) if narrow else width)
+        return self._core_hours(products, "centroid_products_per_core_s")
 
     def _embed(self) -> Iterator[Stage]:
         clean, unit, dag = self.funnel.clean, self.unit, self._dag
@@ -253,11 +298,13 @@ class Planner:
     def _retrieve(self) -> Iterator[Stage]:
         clean, unit = self.funnel.clean, self.unit
         width = arch_of(self.config.knobs["embedder"].backbone).embed_dim
-        yield self._build("index", self.config.knobs["index"], clean, width)
+        index, blocks = self.config.knobs["index"], len(self._dag.index_blocks)
+        yield from self._build("index_train", "index", index, (clean, width), blocks)
         yield from self._cluster(clean, width)
         queries = sum(b.images for b in self.funnel.recipe if b.row.mode == "sample")
         jobs = max(1, len(self._dag.retrieved))
-        yield self._search("retrieve", self.config.knobs["retrieve"], queries, (clean, width), jobs)
+        retrieve = self.config.knobs["retrieve"]
+        yield self._search("retrieve", retrieve, queries, (clean, width), (jobs, blocks))
         rows = self.funnel.final
         yield self._stage(
             "manifest",
@@ -348,6 +395,6 @@ def _student(backbone: Backbone, arch: str) -> Backbone:
 
 def _lists_and_code(factory: str, width: int) -> tuple[int, int]:
     """Inverted lists (0: exact) and bytes per vector of a Faiss factory string."""
-    lists, codes = re.search(r"IVF(\d+)", factory), re.search(r"PQ(\d+)(?:x(\d+))?", factory)
+    lists, codes = re.search(r"IVF(\d+)", factory), re.search(r"(?<!O)PQ(\d+)(?:x(\d+))?", factory)
     size = int(codes[1]) * int(codes[2] or 8) // 8 if codes else width * 4
     return (int(lists[1]) if lists else 0), size

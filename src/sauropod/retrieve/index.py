@@ -1,12 +1,11 @@
-"""Nearest neighbours: a Faiss index proposes, the stored vectors decide.
+"""The index of a block: a Faiss quantiser trained once, filled with one block's codes.
 
-One module serves copy detection (link) and retrieval. Two laws, both measured necessities:
+Two laws, both measured necessities:
 - the index is always METRIC_L2 on normalised vectors (faiss's batched search is silently wrong for
   residual product codes with inner product; for unit vectors cosine = 1 - d2 / 2, so nothing is
   lost);
-- codes only nominate. More candidates than wanted are fetched, re-ranked with the stored float16
-  vectors, and every threshold is a threshold on that exact cosine.
-Shapes: n stored vectors, q queries, d width, k neighbours.
+- codes only nominate (search.py): their distances decide nothing.
+Shapes: n stored vectors, q queries, d width.
 """
 
 import logging
@@ -27,7 +26,8 @@ log = logging.getLogger(__name__)
 POINTS_PER_LIST = 39
 """Faiss's own minimum of training points per k-means centroid."""
 CHUNK = 65_536
-GPU_MOST_CANDIDATES = 2048
+SPREAD = 8
+"""A sample is drawn from files of so many times its size: not all of a large pool is read."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,14 +53,15 @@ def unit(vectors: np.ndarray) -> np.ndarray:
     return np.divide(wide, lengths, out=np.zeros_like(wide), where=lengths > 0)
 
 
-def build(stored: StoredVectors, *, factory: str, training: Training) -> faiss.Index:
-    """Train an index on a seeded sample of the stored vectors and add them all under their ids.
+def fit(stored: StoredVectors, *, factory: str, training: Training) -> faiss.Index:
+    """Train an empty index on a seeded sample of stored vectors.
 
     Raises:
         InputError: there is no vector at all, or Faiss does not understand the factory string.
     """
-    seed = training.seed
-    sample = sample_vectors(stored.arrays(), size=training.sample, seed=seed, purpose="index")
+    seed, size = training.seed, training.sample
+    some = stored.some(rows=SPREAD * size, seed=seed)
+    sample = sample_vectors(some.arrays(), size=size, seed=seed, purpose="index")
     if len(sample) == 0:
         raise InputError(
             stored.paths[0] if stored.paths else stored.table.name,
@@ -68,9 +69,7 @@ def build(stored: StoredVectors, *, factory: str, training: Training) -> faiss.I
             found="none",
             fix="check the pool: every image was dropped by an earlier stage",
         )
-    index = train(sample, factory=factory, training=training)
-    add(index, stored)
-    return index
+    return train(sample, factory=factory, training=training)
 
 
 def train(sample: np.ndarray, *, factory: str, training: Training) -> faiss.Index:
@@ -78,7 +77,7 @@ def train(sample: np.ndarray, *, factory: str, training: Training) -> faiss.Inde
 
     Args:
         sample: (n, d) training vectors in an order that does not depend on sharding.
-        factory: a Faiss factory string without metric, e.g. "OPQ64_256,IVF262144_HNSW32,PQ64", or
+        factory: a Faiss factory string without metric, e.g. "OPQ64_256,IVF16384,PQ64", or
             "Flat". When the sample is smaller than Faiss needs for it, "Flat" is used: exact and,
             for so few, fast.
         training: iteration counts and seed.
@@ -88,8 +87,10 @@ def train(sample: np.ndarray, *, factory: str, training: Training) -> faiss.Inde
     """
     width = sample.shape[1]
     index = _build(width, factory)
-    if len(sample) < _least_sample(index):
-        log.info("%d vectors are too few to train %r: searching exactly", len(sample), factory)
+    least = _least_sample(index)
+    if len(sample) < least:
+        text = "%d vectors are too few to train %r, which takes %d: searching exactly"
+        log.warning(text, len(sample), factory, least)
         return _build(width, "Flat")
     alive = _prepare(index, training)
     index.train(unit(sample))
@@ -97,192 +98,77 @@ def train(sample: np.ndarray, *, factory: str, training: Training) -> faiss.Inde
     return index
 
 
-def add(index: faiss.Index, shards: Iterable[Shard]) -> None:
-    """Add every vector under its id."""
+def is_exact(index: faiss.Index) -> bool:
+    """Whether this is an index of nothing: everything is compared with everything."""
+    return isinstance(index, faiss.IndexIDMap2) and isinstance(
+        faiss.downcast_index(index.index), faiss.IndexFlat
+    )
+
+
+def fill(index: faiss.Index, shards: Iterable[Shard]) -> int:
+    """Add every vector under its id, none to an exact index; returns how many vectors there are."""
+    count = 0
     for ids, vectors in shards:
-        for start in range(0, len(ids), CHUNK):
+        count += len(ids)
+        if vectors.shape[1] != index.d:
+            where, fix = "--trained", "train it on vectors of the same weights"
+            expected = f"an index of {vectors.shape[1]} dimensions"
+            raise InputError(where, expected=expected, found=str(index.d), fix=fix)
+        for start in range(0, 0 if is_exact(index) else len(ids), CHUNK):
             stop = start + CHUNK
             index.add_with_ids(unit(vectors[start:stop]), ids[start:stop].astype(np.int64))
+    return count
 
 
-def load(path: Path, *, num_probes: int) -> faiss.Index:
-    """Read an index file and set how many lists a query visits.
+def load(path: Path) -> faiss.Index:
+    """Read an index file into memory, to be filled.
 
     Raises:
         InputError: not an index of ours (unreadable, or not METRIC_L2).
     """
-    fix = "build it again with link_index.py or index.py"
-    try:
-        index = faiss.read_index(str(path))
-    except RuntimeError as error:
-        raise InputError(
-            path, expected="a Faiss index", found=str(error).splitlines()[-1], fix=fix
-        ) from error
-    if index.metric_type != faiss.METRIC_L2:
-        raise InputError(path, expected="METRIC_L2", found=f"metric {index.metric_type}", fix=fix)
+    return _read(path, 0)
+
+
+def load_to_search(path: Path, *, num_probes: int) -> faiss.Index:
+    """Open an index file and set how many lists a query visits.
+
+    Its lists stay on disk, mapped into memory, where their layout allows (codes of 8 bits; those
+    of Faiss's fast scan are read).
+
+    Raises:
+        InputError: not an index of ours (unreadable, or not METRIC_L2).
+    """
+    index = _read(path, faiss.IO_FLAG_MMAP | faiss.IO_FLAG_READ_ONLY)
     inverted = _inverted(index)
     if inverted is not None:
         inverted.nprobe = min(num_probes, inverted.nlist)
         quantiser: Any = faiss.downcast_index(inverted.quantizer)
         if hasattr(quantiser, "hnsw"):
             quantiser.hnsw.efSearch = max(quantiser.hnsw.efSearch, 2 * inverted.nprobe)
-    return index
+    return _on_gpus(index)
 
 
 def save(index: faiss.Index, path: Path) -> None:
-    """Write the index to `path` (use with io.replacing)."""
-    faiss.write_index(index, str(path))
+    """Write the index to `path` (use with io.replacing).
+
+    Python's file, not Faiss's own: that one is silent about what a full disk keeps it from
+    writing at the end.
+    """
+    with path.open("wb", buffering=1 << 20) as file:
+        writer = faiss.PyCallbackIOWriter(file.write, 1 << 20)  # type: ignore[attr-defined]
+        faiss.write_index(index, writer)
 
 
-def candidates(index: faiss.Index, queries: np.ndarray, *, count: int, origin: Path) -> np.ndarray:
-    """Ids the index (of the file `origin`) proposes for (q, d) queries.
+def candidates(index: faiss.Index, queries: np.ndarray, *, count: int) -> np.ndarray:
+    """Ids the index proposes for (q, d) queries of its width.
 
     Returns:
         (q, c) int64, c = min(count, vectors in the index), padded with -1.
-
-    Raises:
-        InputError: the queries have another width than the index.
     """
     count = min(count, index.ntotal)
     if count == 0 or len(queries) == 0:
         return np.full((len(queries), count), -1, np.int64)
-    if queries.shape[1] != index.d:
-        raise InputError(
-            origin,
-            expected=f"{queries.shape[1]} dimensions as the queries have",
-            found=str(index.d),
-            fix="compute the vectors of both sides with the same weights",
-        )
-    if on_gpu() and count <= GPU_MOST_CANDIDATES:
-        index = faiss.index_cpu_to_all_gpus(index)
-    found = [
-        index.search(unit(queries[start : start + CHUNK]), count)[1]
-        for start in range(0, len(queries), CHUNK)
-    ]
-    return np.concatenate(found)
-
-
-def exact_similarities(
-    queries: np.ndarray, proposed: np.ndarray, shards: Iterable[Shard], *, origin: Path
-) -> np.ndarray:
-    """Cosine of every query with each of its candidates, from the stored vectors.
-
-    Args:
-        queries: (q, d) vectors.
-        proposed: (q, c) int64 ids, -1 where there is none.
-        shards: the stored vectors, read one shard at a time; together they hold every proposed id.
-        origin: the index file, named when an id has no stored vector.
-
-    Returns:
-        (q, c) float32 in [-1, 1]; -inf where the candidate is -1. A pair's value does not depend on
-        batching.
-
-    Raises:
-        InputError: the index proposes an id that the shards do not hold.
-    """
-    similarities = np.full(proposed.shape, -np.inf, np.float32)
-    rows, columns = np.nonzero(proposed >= 0)
-    wanted = proposed[rows, columns].astype(np.uint64)
-    order = np.argsort(wanted, kind="stable")
-    rows, columns, wanted = rows[order], columns[order], wanted[order]
-    normalised = unit(queries)
-    found = 0
-    for ids, vectors in shards:
-        if len(ids) == 0:
-            continue
-        start, stop = np.searchsorted(wanted, ids[0]), np.searchsorted(wanted, ids[-1], "right")
-        for low in range(start, stop, CHUNK):
-            part = slice(low, min(low + CHUNK, stop))
-            at = np.searchsorted(ids, wanted[part])
-            held = ids[at] == wanted[part]
-            r, c = rows[part][held], columns[part][held]
-            pairs = np.einsum("nd,nd->n", normalised[r], unit(vectors[at[held]]))
-            similarities[r, c] = np.clip(pairs, -1.0, 1.0)
-            found += int(held.sum())
-    if found != len(wanted):
-        raise InputError(
-            origin,
-            expected="an index of the given vector files",
-            found=f"{len(wanted) - found} candidates with no stored vector",
-            fix="build the index again from these files",
-        )
-    return similarities
-
-
-def nearest(
-    proposed: np.ndarray, similarities: np.ndarray, *, count: int, but: np.ndarray | None = None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Keep each query's `count` most similar candidates, most similar first, ties by smaller id.
-
-    Args:
-        proposed: (q, c) int64 ids, -1 where there is none.
-        similarities: (q, c) float32.
-        count: neighbours wanted.
-        but: (q,) ids never returned for that query (itself).
-
-    Returns:
-        ids (q, k) int64 and similarities (q, k) float32, k = min(count, c); -1 and -inf where there
-        are fewer.
-    """
-    similarities = np.where(proposed < 0, -np.inf, similarities)
-    if but is not None:
-        similarities = np.where(proposed == but.astype(np.int64)[:, None], -np.inf, similarities)
-    order = np.lexsort((proposed, -similarities), axis=1)[:, :count]
-    best = np.take_along_axis(similarities, order, axis=1)
-    ids = np.where(np.isneginf(best), -1, np.take_along_axis(proposed, order, axis=1))
-    return ids, best.astype(np.float32)
-
-
-def exact_nearest(
-    queries: np.ndarray, shards: Iterable[Shard], *, count: int, but: np.ndarray | None = None
-) -> tuple[np.ndarray, np.ndarray]:
-    """The true neighbours by comparing everything with everything; the oracle of the recall audit.
-
-    Same arguments and results as `nearest`, reading the shards once.
-    """
-    ids = np.full((len(queries), 0), -1, np.int64)
-    best = np.empty((len(queries), 0), np.float32)
-    if len(queries) == 0:
-        return ids, best
-    normalised = unit(queries)
-    for shard_ids, vectors in shards:
-        for start in range(0, len(shard_ids), CHUNK):
-            part = slice(start, start + CHUNK)
-            block = normalised @ unit(vectors[part]).T
-            if but is not None:
-                block[shard_ids[part] == but[:, None]] = -np.inf
-            names, block = _shortlist(shard_ids[part].astype(np.int64), block, count=count)
-            ids, best = nearest(
-                np.concatenate([ids, names], axis=1),
-                np.concatenate([best, block], axis=1),
-                count=count,
-            )
-    return ids, best
-
-
-def _shortlist(
-    ids: np.ndarray, similarities: np.ndarray, *, count: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Reduce (q, n) similarities to those at least as large as each row's `count`-th, padded."""
-    if similarities.shape[1] <= count:
-        return np.broadcast_to(ids, similarities.shape), similarities
-    limits = -np.partition(-similarities, count - 1, axis=1)[:, count - 1]
-    chosen = [np.flatnonzero(row >= at) for row, at in zip(similarities, limits, strict=True)]
-    width = max(len(columns) for columns in chosen)
-    names = np.full((len(similarities), width), -1, np.int64)
-    values = np.full((len(similarities), width), -np.inf, np.float32)
-    for row, columns in enumerate(chosen):
-        names[row, : len(columns)] = ids[columns]
-        values[row, : len(columns)] = similarities[row, columns]
-    return names, values
-
-
-def recall(found: np.ndarray, truth: np.ndarray) -> tuple[int, int]:
-    """Count the true neighbours (q, k) that were found, and all of them; -1 is no neighbour."""
-    hits = sum(
-        int(np.isin(true[true >= 0], mine).sum()) for true, mine in zip(truth, found, strict=True)
-    )
-    return hits, int((truth >= 0).sum())
+    return index.search(unit(queries), count)[1]
 
 
 def _build(width: int, factory: str) -> faiss.Index:
@@ -298,6 +184,33 @@ def _build(width: int, factory: str) -> faiss.Index:
         ) from error
     assert index.metric_type == faiss.METRIC_L2
     return index
+
+
+def _read(path: Path, flags: int) -> faiss.Index:
+    fix = "remove it and run again"
+    try:
+        index = faiss.read_index(str(path), flags)
+    except RuntimeError as error:
+        raise InputError(
+            path, expected="a Faiss index", found=str(error).splitlines()[-1], fix=fix
+        ) from error
+    if index.metric_type != faiss.METRIC_L2:
+        raise InputError(path, expected="METRIC_L2", found=f"metric {index.metric_type}", fix=fix)
+    return index
+
+
+def _on_gpus(index: faiss.Index) -> faiss.Index:
+    """Copy an index to all GPUs if there are any and Faiss searches its kind of codes on them."""
+    inverted = _inverted(index)
+    if not on_gpu() or type(inverted) not in (faiss.IndexIVFPQ, faiss.IndexIVFFlat):
+        return index
+    # GPUs have no graphs, and need none: they compare with all centroids.
+    centroids = faiss.IndexFlatL2(inverted.d)
+    centroids.add(inverted.quantizer.reconstruct_n(0, inverted.nlist))
+    inverted.quantizer, inverted.own_fields = centroids, False
+    options = faiss.GpuMultipleClonerOptions()
+    options.useFloat16 = True  # tables of 64 codes fit into shared memory only so
+    return faiss.index_cpu_to_all_gpus(index, options)
 
 
 def _inverted(index: faiss.Index) -> Any:  # noqa: ANN401 - Faiss's stubs stop at Index

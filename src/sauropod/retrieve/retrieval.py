@@ -4,7 +4,7 @@ The summary's first block adds up to the nominal count (queries times N, or clus
 second says how many of the rows are distinct images, the rest are collisions.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,10 +13,8 @@ import polars as pl
 
 from sauropod import schema
 from sauropod.config import Retrieve
-from sauropod.dedup.copies import Collection
 from sauropod.errors import InputError
-from sauropod.retrieve import index as nearest
-from sauropod.retrieve import kmeans, sample
+from sauropod.retrieve import exact, kmeans, sample, search
 from sauropod.retrieve.clusters import ClusterFiles
 from sauropod.retrieve.draw import smallest, vector_keys
 from sauropod.retrieve.recipe import Row
@@ -27,18 +25,20 @@ from sauropod.retrieve.vectors import Shard, StoredVectors
 class Pool:
     """Files of the pool.
 
-    `embeddings` and `index` serve mode sample, `centroids` and `clusters` mode cluster.
+    `embeddings` and `index` serve mode sample, `centroids` and `clusters` mode cluster. Each index
+    holds the next so many (`shards`) of the embeddings.
     """
 
     embeddings: Sequence[Path]
-    index: Path | None
+    index: Sequence[Path]
+    shards: Sequence[int]
     centroids: Path | None
     clusters: Sequence[Path]
 
     def files(self) -> list[Path]:
         """Every file there is."""
-        optional = (path for path in (self.index, self.centroids) if path is not None)
-        return [*self.embeddings, *optional, *self.clusters]
+        centroids = [] if self.centroids is None else [self.centroids]
+        return [*self.embeddings, *self.index, *centroids, *self.clusters]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +56,7 @@ def run(row: Row, queries: Sequence[Path], pool: Pool, knobs: Retrieve) -> Resul
         InputError: a file the mode needs is not given, the dataset has no embedding, or its
             embeddings are of another width than the pool's.
     """
-    stored = list(StoredVectors(queries, schema.EMBEDDINGS))
+    stored = list(StoredVectors(queries, schema.EMBEDDINGS, unit=True))
     if not stored:
         fix = "embed the curated set"
         raise InputError(row.dataset, expected="embeddings of its images", found="none", fix=fix)
@@ -74,21 +74,19 @@ def _needed(path: Path | None, flag: str, row: Row) -> Path:
 
 
 def _sample(row: Row, queries: Shard, files: Pool, knobs: Retrieve) -> Result:
-    path = _needed(files.index, "--index", row)
-    index = nearest.load(path, num_probes=knobs.num_probes)
-    pool = Collection(
-        index=index, origin=path, stored=StoredVectors(files.embeddings, schema.EMBEDDINGS)
-    )
-    rows = sample.by_query(
-        queries,
-        pool,
-        dataset=row.dataset,
-        per_query=row.per_query,
-        over_fetch=knobs.over_fetch,
-    )
-    nominal = row.per_query * len(queries[0])
-    missing = {"pool_too_small": nominal - rows.height}
-    hits, truth = _audit(row, queries, pool, knobs)
+    ids, vectors = queries
+    chosen = smallest(vector_keys(vectors, seed=knobs.seed, purpose="audit"), knobs.audit)
+    some = ids[chosen], vectors[chosen]
+    found, truth = exact.nothing(len(ids)), exact.nothing(len(chosen))
+    for block in _blocks(row, files, knobs):
+        wanted = {"count": row.per_query, "itself": True}
+        mine = search.neighbours(block, queries, over_fetch=knobs.over_fetch, **wanted)
+        found = exact.joined(found, mine, count=row.per_query)
+        theirs = search.true_neighbours(block, some, **wanted)
+        truth = exact.joined(truth, theirs, count=row.per_query)
+    hits, true = exact.recall(found[0][chosen], truth[0])
+    rows = sample.by_query(queries, found, dataset=row.dataset)
+    missing = {"pool_too_small": row.per_query * len(ids) - rows.height}
     return Result(
         neighbours=rows,
         summary=pl.concat(
@@ -96,22 +94,28 @@ def _sample(row: Row, queries: Shard, files: Pool, knobs: Retrieve) -> Result:
                 schema.summary("retrieve", str(row), kept=rows.height, dropped=missing),
                 _distinct(rows, row),
                 schema.summary(
-                    "retrieve_audit", str(row), kept=hits, dropped={"missed": truth - hits}
+                    "retrieve_audit", str(row), kept=hits, dropped={"missed": true - hits}
                 ),
             ]
         ),
     )
 
 
-def _audit(row: Row, queries: Shard, pool: Collection, knobs: Retrieve) -> tuple[int, int]:
-    """True neighbours found, and true neighbours, of a seeded sample of the queries."""
-    _, vectors = queries
-    chosen = smallest(vector_keys(vectors, seed=knobs.seed, purpose="audit"), knobs.audit)
-    some = vectors[chosen]
-    count = row.per_query
-    found, _ = sample.neighbours(some, pool, count=count, over_fetch=knobs.over_fetch)
-    truth, _ = nearest.exact_nearest(some, pool.stored, count=count)
-    return nearest.recall(found, truth)
+def _blocks(row: Row, files: Pool, knobs: Retrieve) -> Iterator[search.Block]:
+    """Open the blocks of the pool one after the other; each knows its part of the embeddings."""
+    where = "--index"
+    if not files.index:
+        raise InputError(where, expected=f"a file for {row}", found="none", fix="give --index")
+    if (len(files.index), sum(files.shards)) != (len(files.shards), len(files.embeddings)):
+        where, fix = "--index-shards", "say how many of the embeddings every index holds"
+        expected = f"{len(files.index)} numbers that add up to {len(files.embeddings)}"
+        raise InputError(where, expected=expected, found=str(files.shards), fix=fix)
+    last = 0
+    for path, size in zip(files.index, files.shards, strict=True):
+        embeddings = files.embeddings[last : last + size]
+        stored = StoredVectors(embeddings, schema.EMBEDDINGS, unit=True)
+        yield search.open_block(path, stored, num_probes=knobs.num_probes)
+        last += size
 
 
 def _cluster(row: Row, queries: np.ndarray, files: Pool, knobs: Retrieve) -> Result:

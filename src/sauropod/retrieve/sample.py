@@ -8,46 +8,31 @@ holds enough queries, at most `cap` in all. Shapes: q queries, d width, K cluste
 import numpy as np
 import polars as pl
 
-from sauropod.dedup.copies import Collection
-from sauropod.retrieve import index as nearest
 from sauropod.retrieve import kmeans
 from sauropod.retrieve.clusters import ClusterFiles, draw
 from sauropod.retrieve.draw import draw_keys, smallest
+from sauropod.retrieve.exact import Neighbours
 from sauropod.retrieve.vectors import Shard
 from sauropod.schema import NEIGHBOURS
 
-BATCH = 65_536
 
-
-def by_query(
-    queries: Shard, pool: Collection, *, dataset: str, per_query: int, over_fetch: int
-) -> pl.DataFrame:
-    """Find the `per_query` images of the pool nearest to each query by exact cosine.
+def by_query(queries: Shard, found: Neighbours, *, dataset: str) -> pl.DataFrame:
+    """Make rows of the images of the pool found for each query, nearest first.
 
     Returns:
         NEIGHBOURS by query id and rank (1 is the nearest), `cluster` null. Rows = queries times
-        `per_query` unless the pool is smaller.
+        neighbours unless the pool is smaller.
     """
-    ids, vectors = queries
-    found, best = neighbours(vectors, pool, count=per_query, over_fetch=over_fetch)
-    rows, columns = np.nonzero(found >= 0)
+    ids, _ = queries
+    names, cosines = found
+    rows, columns = np.nonzero(names >= 0)
     return _neighbours(
-        found[rows, columns],
+        names[rows, columns],
         dataset=dataset,
         query_id=ids[rows],
         rank=columns + 1,
-        similarity=best[rows, columns],
+        similarity=cosines[rows, columns],
     )
-
-
-def neighbours(
-    queries: np.ndarray, pool: Collection, *, count: int, over_fetch: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Find each query's nearest images: ids (q, k) int64, -1 for none, and cosines (q, k)."""
-    origin = pool.origin
-    proposed = nearest.candidates(pool.index, queries, count=count * over_fetch, origin=origin)
-    similarities = nearest.exact_similarities(queries, proposed, pool.stored, origin=origin)
-    return nearest.nearest(proposed, similarities, count=count)
 
 
 def query_clusters(vectors: np.ndarray, centroids: np.ndarray, *, min_queries: int) -> np.ndarray:

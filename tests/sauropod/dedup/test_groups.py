@@ -34,6 +34,15 @@ def test_equal_hashes(tmp_path: Path) -> None:
     assert _find([7, 2**63, 7, 2**63 + 1, 7], tmp_path) == [(0, 4), (2, 4)]
 
 
+def test_an_earlier_source_is_kept(tmp_path: Path) -> None:
+    """Whatever its size: what is appended takes nobody's place."""
+    ids = [5, 1 << 48, 2 << 48 | 1 << 32, 9, 1 << 48 | 7]
+    rows = {"image_id": ids, "pca_hash": [1, 1, 1, 2, 2]}
+    frame = pl.DataFrame(rows, schema=dict(PCA_HASHES.columns))
+    found = duplicates([frame], num_parts=1, radius=0, images=_images, scratch=tmp_path)
+    assert dict(found.iter_rows()) == {ids[1]: 5, ids[2]: 5, ids[4]: 9}
+
+
 def test_all_different_and_empty(tmp_path: Path) -> None:
     assert _find([1, 2, 3], tmp_path) == []
     assert _find([], tmp_path, num_parts=4) == []

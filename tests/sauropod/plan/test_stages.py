@@ -46,12 +46,24 @@ def test_clustering_by_hand(made: plan.Plan) -> None:
 
 def test_searching_by_hand(made: plan.Plan) -> None:
     queries = 14_197_086 + 1_281_167 + 1_580_470
-    codes = queries * 64 / 262_144 * 744_000_000
-    hours = codes / 11_200_000 / 3600 + queries / 800 / 3600
+    scan = queries * 16 / 16_384 * 744_000_000 / 213_000_000
+    coarse = queries * 64 * 16_384 * 256 / 44e9
+    exact = queries * 64 * (16 * 4) * 1280 / 680e6
+    numbers = (64 * queries + 24 * 744_000_000) * 1280
     retrieve = stages(made)["retrieve"]
-    assert retrieve.core_hours == pytest.approx(hours)
-    assert retrieve.memory_bytes == 744_000_000 * (64 + 8)
-    assert retrieve.read_bytes == queries * 16 * 4 * 1280 * 2
+    assert retrieve.core_hours == pytest.approx((scan + coarse + exact + numbers / 44e6) / 3600)
+    block = 744_000_000 / 64
+    assert retrieve.memory_bytes == pytest.approx(1e9 + block * (1280 * 2 + 32 + 16))
+    assert retrieve.read_bytes == pytest.approx(numbers * 2)
+
+
+def test_filling_by_hand(made: plan.Plan) -> None:
+    filled, images = stages(made)["link_index"], 1_300_000_000
+    read = images * 512 / 44e6
+    hours = (read + images / 142_000 + images * 16_384 * 256 / 44e9) / 3600
+    assert filled.core_hours == pytest.approx(hours)
+    assert filled.write_bytes == images * (32 + 8)
+    assert filled.memory_bytes == pytest.approx(1e9 + filled.write_bytes / 64)
 
 
 def test_the_papers_pretraining_is_what_the_mfu_came_from() -> None:
@@ -67,8 +79,10 @@ def test_jobs_are_those_of_the_workflow(made: plan.Plan) -> None:
     found = {name: stage.jobs for name, stage in stages(made).items()}
     assert found["links"] == 2000
     assert found["screen"] == found["hash"] == found["assign"] == 4096
-    assert found["ingest"] == found["describe"] == found["link"] > 4096
-    assert found["dedup"] == found["cluster"] == found["pretrain main"] == 1
+    assert found["ingest"] == found["describe"] > 4096
+    assert found["link_index"] == found["index"] == 64
+    assert found["link"] == 64 * found["link_merge"] == 64 * (64 + 2)
+    assert found["link_train"] == found["dedup"] == found["cluster"] == found["pretrain main"] == 1
     assert found["retrieve"] == 24
 
 
@@ -110,6 +124,11 @@ def test_exact_search_is_on_gpus(tmp_path: Path) -> None:
     link = stages(plan.make([PAPER, exact], fleet=V100S))["link"]
     flops = 2.0 * link.images_in * 1_300_000_000 * 512
     assert link.gpu_hours == pytest.approx(flops / (125e12 * 0.48) / 3600)
+    assert link.core_hours == pytest.approx(link.read_bytes / 2 / 44e6 / 3600)
+
+
+def test_deduplication_and_retrieval_fit_into_the_papers_days(made: plan.Plan) -> None:
+    assert made.dedup_days < costs.paper().curation["days"]
 
 
 def test_every_unit_cost_says_where_it_comes_from() -> None:

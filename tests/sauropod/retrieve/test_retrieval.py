@@ -1,5 +1,6 @@
 """retrieve.retrieval: what a row needs, and how its result adds up (files: tests/stages)."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -28,9 +29,10 @@ def pool(tmp_path: Path) -> retrieval.Pool:
     """Forty images near each of three axes; clusters are the axes."""
     rng = np.random.default_rng(0)
     values = np.repeat(np.eye(3, 8), 40, axis=0) + 0.05 * rng.standard_normal((120, 8))
+    values /= np.linalg.norm(values, axis=1, keepdims=True)
     embeddings = _embeddings(tmp_path / "pool.parquet", values)
     stored = StoredVectors([embeddings], schema.EMBEDDINGS)
-    built = index.build(stored, factory="Flat", training=index.Training())
+    built = index.fit(stored, factory="Flat", training=index.Training())
     index.save(built, tmp_path / "pool.faiss")
     axes = np.eye(3, 8, dtype=np.float32)
     kmeans.save(axes, tmp_path / "axes.safetensors", objectives=[], metadata={})
@@ -42,7 +44,8 @@ def pool(tmp_path: Path) -> retrieval.Pool:
     schema.write(clusters, tmp_path / "clusters.parquet", schema.CLUSTERS, made_by={})
     return retrieval.Pool(
         embeddings=[embeddings],
-        index=tmp_path / "pool.faiss",
+        index=[tmp_path / "pool.faiss"],
+        shards=[1],
         centroids=tmp_path / "axes.safetensors",
         clusters=[tmp_path / "clusters.parquet"],
     )
@@ -74,12 +77,14 @@ def test_sample_mode_adds_up(pool: retrieval.Pool, tmp_path: Path) -> None:
 
 
 def test_user_mistakes_are_one_sentence(pool: retrieval.Pool, tmp_path: Path) -> None:
-    nothing = retrieval.Pool(embeddings=[], index=None, centroids=None, clusters=[])
-    queries = [_embeddings(tmp_path / "q.parquet", np.ones((2, 5)), 1000)]
+    nothing = retrieval.Pool(embeddings=[], index=[], shards=[], centroids=None, clusters=[])
+    queries = [_embeddings(tmp_path / "q.parquet", np.eye(2, 5), 1000)]
     with pytest.raises(InputError, match="--index: expected a file for d:sample:1"):
         retrieval.run(parse("d:sample:1"), queries, nothing, Retrieve())
     for row in ("d:sample:1", "d:cluster"):
         with pytest.raises(InputError, match="5 dimensions as the queries have, found 8"):
             retrieval.run(parse(row), queries, pool, Retrieve())
+    with pytest.raises(InputError, match="--index-shards: expected 1 numbers that add up to 1"):
+        retrieval.run(parse("d:sample:1"), queries, replace(pool, shards=[2]), Retrieve())
     with pytest.raises(InputError, match="embeddings of its images"):
         retrieval.run(parse("d:cluster"), [], pool, Retrieve())

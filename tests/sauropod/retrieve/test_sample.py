@@ -8,11 +8,10 @@ import polars as pl
 import pytest
 
 from sauropod import schema
-from sauropod.dedup.copies import Collection
-from sauropod.retrieve import clusters, index, sample
+from sauropod.retrieve import clusters, sample
 from sauropod.retrieve.clusters import ClusterFiles
 from sauropod.retrieve.draw import mix
-from sauropod.retrieve.vectors import StoredVectors
+from sauropod.retrieve.exact import exact_nearest
 from sauropod.schema import CLUSTERS, NEIGHBOURS
 
 
@@ -35,37 +34,27 @@ def _hit(members: ClusterFiles) -> np.ndarray:
     return np.flatnonzero(members.sizes())
 
 
-@pytest.fixture
-def pool(tmp_path: Path) -> Collection:
-    rng = np.random.default_rng(0)
-    ids = np.arange(100, dtype=np.uint64)
-    vectors = rng.standard_normal((100, 8)).astype(np.float16)
-    frame = pl.DataFrame({"image_id": ids, "embedding": schema.vector_column(vectors)})
-    schema.write(frame, tmp_path / "pool.parquet", schema.EMBEDDINGS, made_by={})
-    stored = StoredVectors([tmp_path / "pool.parquet"], schema.EMBEDDINGS)
-    built = index.build(stored, factory="Flat", training=index.Training())
-    return Collection(index=built, origin=tmp_path / "x.faiss", stored=stored)
-
-
-def test_by_query_counts_collisions_with_multiplicity(pool: Collection) -> None:
-    queries = np.random.default_rng(1).standard_normal((60, 8)).astype(np.float16)
+def test_by_query_counts_collisions_with_multiplicity() -> None:
+    rng = np.random.default_rng(1)
+    stored = np.arange(100, dtype=np.uint64), rng.standard_normal((100, 8)).astype(np.float16)
+    queries = rng.standard_normal((60, 8)).astype(np.float16)
     queries[1] = queries[0]
     ids = np.arange(500, 560, dtype=np.uint64)
-    found = sample.by_query((ids, queries), pool, dataset="d", per_query=4, over_fetch=2)
+    truth = exact_nearest(queries, stored, count=4)
+    found = sample.by_query((ids, queries), truth, dataset="d")
     assert found.schema == pl.Schema(NEIGHBOURS.columns)
     assert found.height == 240
     assert found["image_id"].n_unique() < 240
     assert found["rank"].to_list() == [1, 2, 3, 4] * 60
     twins = [found.filter(pl.col("query_id") == i)["image_id"].to_list() for i in (500, 501)]
     assert twins[0] == twins[1]
-    truth, cosines = index.exact_nearest(queries, pool.stored, count=4)
-    np.testing.assert_array_equal(found["image_id"].to_numpy().reshape(60, 4), truth)
-    np.testing.assert_allclose(found["similarity"].to_numpy().reshape(60, 4), cosines, atol=1e-6)
 
 
-def test_by_query_gives_what_a_small_pool_has(pool: Collection) -> None:
+def test_by_query_gives_what_a_small_pool_has() -> None:
+    found = np.array([[4, 9, -1]]), np.array([[0.5, 0.25, -np.inf]], np.float32)
     queries = (np.array([7], np.uint64), np.ones((1, 8), np.float16))
-    assert sample.by_query(queries, pool, dataset="d", per_query=200, over_fetch=2).height == 100
+    rows = sample.by_query(queries, found, dataset="d")
+    assert rows.select("image_id", "rank", "similarity").rows() == [(4, 1, 0.5), (9, 2, 0.25)]
 
 
 def test_clusters_need_enough_queries() -> None:
