@@ -69,6 +69,8 @@ def test_a_crop_is_not_of_one_class_where_it_can_be_helped() -> None:
     one = np.zeros((64, 64), np.int16)
     assert one[views.labelled_crop(one, crop=16, rng=_rng())].shape == (16, 16)
     assert one[views.labelled_crop(one, crop=100, rng=_rng())].shape == (64, 64)
+    none = np.full((64, 64), IGNORED, np.int16)
+    assert none[views.labelled_crop(none, crop=16, rng=_rng())].shape == (16, 16)
 
 
 def test_padding_is_the_mean_colour_and_counts_nowhere() -> None:
