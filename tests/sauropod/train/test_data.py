@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sauropod import io, schema
+from sauropod import io, schema, streaming
 from sauropod.errors import InputError
 from sauropod.train import data
 from sauropod.train.data import Samples, order, read_manifest
@@ -65,6 +65,23 @@ class TestManifest:
         assert rows.image_id.tolist() == [1000, 1001, 1002]
         assert [str(rows.tars[i]) for i in rows.tar] == frame["tar"].to_list()
         assert rows.offset.tolist() == frame["offset"].to_list()
+
+    def test_row_groups_are_joined_and_all_their_tars_checked(
+        self, tmp_path: Path, make_manifest: MakeManifest
+    ) -> None:
+        path = make_manifest(count=5)
+        frame, whole = schema.read(path, schema.MANIFEST), read_manifest(path)
+        made_by = io.stamp("manifest", knobs={}, inputs=[])
+        parts = tmp_path / "parts.parquet"
+        streaming.write(frame.iter_slices(2), parts, schema.MANIFEST, made_by=made_by)
+        found = read_manifest(parts)
+        assert found.tars == whole.tars
+        for name in ("image_id", "tar", "offset", "num_bytes"):
+            assert np.array_equal(getattr(found, name), getattr(whole, name))
+        wrong = [frame[:4], frame[4:].with_columns(sha256=pl.lit("0" * 64))]
+        streaming.write(wrong, parts, schema.MANIFEST, made_by=made_by)
+        with pytest.raises(InputError, match="other bytes"):
+            read_manifest(parts)
 
     def test_rows_of_several_tars_keep_their_tar(
         self, tmp_path: Path, make_manifest: MakeManifest
