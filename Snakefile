@@ -3,6 +3,7 @@
 #   snakemake --profile slurm                                       run it
 #   snakemake --profile slurm --configfile config/presets/dinov2_l14.yaml   another training recipe
 #   snakemake --profile slurm --until embed                         no further than a stage
+#   snakemake --profile slurm --configfile config/ablations.yaml -- ablations       the paper's studies
 #   snakemake --profile workflow/profiles/local --configfile config/demo.yaml --directory runs/demo
 from snakemake.utils import min_version
 

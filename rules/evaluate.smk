@@ -192,6 +192,27 @@ rule overlay:
         " --depth-heads {input.depth} --out {output} {params.knobs} {resources.speed} 2> {log}"
 
 
+rule ablations:
+    input:
+        PLAN.evaluation.compared,
+    output:
+        table="results/ablations/table.md",
+        figures=PLAN.evaluation.figures,
+    log:
+        "logs/ablations/ablations.log",
+    conda:
+        "../envs/cpu.yaml"
+    resources:
+        mem_mb=4_000,
+        runtime=30,
+        src=SRC,
+    params:
+        studies=same(PLAN.evaluation.studies),
+    shell:
+        "python {resources.src}/ablations.py --metrics {input} --studies {params.studies} --table {output.table}"
+        " --figures {output.figures} > {log} 2>&1"
+
+
 rule truth:
     input:
         metrics=METRICS,

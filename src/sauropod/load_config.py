@@ -57,9 +57,21 @@ STAGES: dict[str, type] = {
     "evaluate_instance": evaluate.Instance,
     "visualise": visualise.Visualise,
 }
+TRAINED = ("random", "pretrained", "adapted")  # models that every run has
 TRAINING = ("train_sscd", "pretrain", "adapt", "distill")  # stages whose speed is a train.Speed
 DATA = ("lvd", "uncurated", "balanced", "curated")  # manifests that can be trained on
-BLOCKS = (*STAGES, "data", "pool", "curated", "benchmarks", "runs", "models", "claims", "speed")
+BLOCKS = (
+    *STAGES,
+    "data",
+    "pool",
+    "curated",
+    "benchmarks",
+    "runs",
+    "models",
+    "ablations",
+    "claims",
+    "speed",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +86,7 @@ class Config:
     runs: dict[str, train.Pretrain] = field(default_factory=dict)
     data_of_run: dict[str, str] = field(default_factory=dict)
     models: dict[str, str] = field(default_factory=dict)
+    ablations: dict[str, tuple[str, ...]] = field(default_factory=dict)
     speed: dict[str, dict[str, Any]] = field(default_factory=dict)
     claims: tuple[str, ...] = ()
     demo: bool = False
@@ -284,6 +297,22 @@ def _check_speed(speed: Mapping[str, object], where: str) -> None:
             build(train.Speed, flags, f"{where}.{stage}")
 
 
+def _studies(raw: Mapping[str, Any], known: list[str], where: str) -> dict[str, tuple[str, ...]]:
+    """Ablation studies: name -> models of this run, in the order they are compared."""
+    studies, seen = {}, set()
+    for name, models in (raw.get("ablations") or {}).items():
+        at = f"{where}: ablations.{name}"
+        _check_name(str(name), seen, at)
+        if not isinstance(models, list | tuple) or len(models) < 2:
+            fix = "list the models of the study"
+            raise _mistake(at, expected="two models or more", found=repr(models), fix=fix)
+        for model in models:
+            if model not in known:
+                raise _unknown(at, model, known)
+        studies[name] = tuple(models)
+    return studies
+
+
 def load(raw: Mapping[str, Any], where: str) -> Config:
     """Check a whole configuration.
 
@@ -316,11 +345,14 @@ def load(raw: Mapping[str, Any], where: str) -> Config:
     if not pool:
         fix = "name at least one source under `pool`"
         raise _mistake(where, expected="a pool", found="none", fix=fix)
+    models = _models(raw, where)
+    students = [f"distilled_{name}" for name in knobs["distill"].students] or ["distilled"]
     return Config(
         pool=pool,
         curated=curated,
         benchmarks=benchmarks,
-        models=_models(raw, where),
+        models=models,
+        ablations=_studies(raw, [*TRAINED, *students, *runs, *models], where),
         knobs=knobs,
         data=str(_value(Literal[DATA], raw.get("data", "lvd"), f"{where}: data")),
         runs=runs,

@@ -41,7 +41,7 @@ class Evaluation:
             main: The model whose architecture the untrained floor has.
         """
         self._knobs, self._backbones, self._main = config.knobs, backbones, main
-        self._runs = config.runs
+        self._runs, self._ablations = config.runs, config.ablations
         self._benchmarks = {one.name: one for one in config.benchmarks}
         self.benchmarks = list(self._benchmarks)
         self.models = [*FLOORS, *backbones]
@@ -71,6 +71,23 @@ class Evaluation:
             for benchmark in self.benchmarks
             if not (model == COLOUR and benchmark in barred)
         ]
+
+    @property
+    def studies(self) -> str:
+        """Flags of `ablations.py` that say what is compared with what."""
+        return shlex.join(f"{name}:{','.join(models)}" for name, models in self._ablations.items())
+
+    @property
+    def figures(self) -> list[str]:
+        """A figure per ablation study."""
+        return [f"results/ablations/{name}.png" for name in self._ablations]
+
+    @property
+    def compared(self) -> list[str]:
+        """METRICS tables of the models in ablation studies."""
+        models = dict.fromkeys(model for row in self._ablations.values() for model in row)
+        ours = {f"results/evaluate/{m}.{b}.parquet" for m in models for b in self.benchmarks}
+        return [path for path in self.metrics if path in ours]
 
     @property
     def plates(self) -> list[str]:

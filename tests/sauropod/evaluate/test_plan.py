@@ -116,3 +116,20 @@ def test_plates_are_of_the_main_run_and_of_named_models() -> None:
     assert "results/visualise/pretrained.overlays.png" in found  # there is a dense benchmark
     assert plan().segmentation_heads("m") == ["results/evaluate/m.ade.head.safetensors"]
     assert plan().depth_heads("m") == []
+
+
+def test_studies_ask_for_the_tables_of_their_models_alone() -> None:
+    found = plan(runs={"off": {}}, ablations={"koleo": ["off", "pretrained"]})
+    assert found.studies == "koleo:off,pretrained"
+    assert found.figures == ["results/ablations/koleo.png"]
+    assert len(found.compared) == 2 * len(SETS)
+    assert plan().compared == []
+
+
+@pytest.mark.parametrize(
+    ("models", "sentence"),
+    [(["pretrained"], "two models or more"), (["pretrained", "adaptd"], "write 'adapted'")],
+)
+def test_a_study_names_models_of_the_run(models: list[str], sentence: str) -> None:
+    with pytest.raises(InputError, match=sentence):
+        plan(ablations={"x": models})
