@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from sauropod import config, schema
+from sauropod.evaluate import config as evaluate
 from sauropod.load_config import STAGES, TRAINING
 from sauropod.train import config as train
 
@@ -21,9 +22,12 @@ differs and are given with `--configfile`. A block below is a block of the YAML;
 given has its default. A misspelt key stops before any job and names the right one. Values can be
 set on the command line too: `--config 'embed={crop: 256}'`.
 
-`pool`, `curated` and `benchmarks` are lists of sources. `runs` names further pretraining runs to
-compare with: each gives `data` (lvd, uncurated, balanced or curated) and the knobs of `pretrain` it
-changes. `data: balanced` on a line of its own trains the main run without any curated set.
+`pool` and `curated` are lists of sources, `benchmarks` of what is measured on (`benchmarks.yaml`
+has all of the paper). `models` names further backbones to measure beside ours (`{meta_s: x.pth}`;
+also a folder of Hugging Face, or timm's safetensors). `ablations` names rows of models to compare,
+for the target of that name. `runs` names further pretraining runs to compare with: each gives
+`data` (lvd, uncurated, balanced or curated) and the knobs of `pretrain` it changes.
+`data: balanced` on a line of its own trains the main run without any curated set.
 `speed` gives a stage flags that change no result (`speed: {pretrain: {num_workers: 8}}`); how many
 processes train is a resource of the rules pretrain, adapt and distill (`--set-resources
 "pretrain:launcher=torchrun --standalone --nproc-per-node=gpu --"`; the two dashes keep
@@ -95,9 +99,19 @@ def kind_name(kind: object) -> str:
     return text if len(text) < 60 else text.split("(")[0]
 
 
+def layouts() -> str:
+    """Render the layouts of every kind of benchmark."""
+    rows = [
+        f"| {kind} | `{evaluate.STAGE_OF[kind]}` | {', '.join(known)} |"
+        for kind, known in evaluate.LAYOUTS.items()
+    ]
+    return "\n".join(["| kind | script and knobs | layouts |", "|---|---|---|", *rows])
+
+
 def render() -> str:
     """Render the whole page."""
-    knobs = [knob_section("pool, curated, benchmarks", config.Source, None)]
+    knobs = [knob_section("pool, curated", config.Source, None)]
+    knobs.append(knob_section("benchmarks", evaluate.Benchmark, None) + "\n\n" + layouts())
     knobs += [knob_section(stage, kind, kind()) for stage, kind in STAGES.items()]
     assert train.Pretrain in STAGES.values()
     knobs.append(knob_section(f"speed of {', '.join(TRAINING)}", train.Speed, train.Speed()))
