@@ -17,11 +17,12 @@ TINY_WORLD = (
 )
 
 
-def snakemake(*flags: str, directory: Path) -> subprocess.CompletedProcess[str]:
+def snakemake(*flags: str, directory: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run snakemake in a directory of its own."""
     command = [sys.executable, "-m", "snakemake", "-s", str(ROOT / "Snakefile")]
     command += ["--directory", str(directory), *flags]
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    environment |= variables
     return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
 
 
@@ -100,3 +101,43 @@ def test_only_what_changed_reruns(tmp_path: Path) -> None:
     assert "Params have changed" in told
     assert "rule links:" not in told
     assert "rule world:" not in told
+
+
+FAKE = """#!/bin/bash
+while [ $# -gt 0 ]; do
+  case "$1" in --out*|--summary|--screened) mkdir -p "$(dirname "$2")"; echo > "$2";; esac
+  shift
+done
+"""
+
+
+def test_an_appended_crawl_searches_nothing_old_in_old(tmp_path: Path) -> None:
+    """A finished search made by a `python` that only touches what it is to write."""
+    fake = tmp_path / "bin" / "python"
+    fake.parent.mkdir()
+    fake.write_text(FAKE)
+    fake.chmod(0o755)
+    (tmp_path / "photos").mkdir()
+    blocks = ["curated=[]", "benchmarks=[]", "manifest={recipe: []}", "link={shards_per_block: 1}"]
+    blocks += ["describe={weights: photos}", "embed={weights: photos}"]
+    blocks += ["screen={nsfw_model: photos, faces_model: photos}"]
+    old = "{name: old, path: photos, shards: 2}"
+    merged = [f"results/link/{name}.parquet" for name in ("old-block-00000", "old-block-00001")]
+    late = "results/link/late-block-00000.parquet"
+    path = f"{fake.parent}:{Path(sys.executable).parent}:{os.environ['PATH']}"
+    flags = ["--config", *blocks]
+    pool = [*flags, f"pool=[{old}]", "--", *merged]
+    first = snakemake("--cores", "2", *pool, directory=tmp_path, PATH=path)
+    assert first.returncode == 0, first.stdout + first.stderr
+    pool = [*flags, f"pool=[{old}, {{name: late, path: photos}}]", "--", *merged, late]
+    plan = snakemake("-n", *pool, directory=tmp_path, PATH=path)
+    assert plan.returncode == 0, plan.stdout + plan.stderr
+    told = plan.stdout + plan.stderr
+    outputs = re.findall(r"^    output: (.*)$", told, re.MULTILINE)
+    searches = {path for path in outputs if path.startswith("results/link/parts/")}
+    assert len(searches) == 3 * 3 - 2 * 2
+    assert all("late-block-00000" in path for path in searches)
+    indexes = [path for path in outputs if path.endswith(".faiss")]
+    assert indexes == ["results/link/index/late-block-00000.faiss"]
+    assert "rule fit_hash:" not in told
+    assert not [path for path in outputs if "describe/old" in path or "hash/old" in path]
