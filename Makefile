@@ -7,7 +7,7 @@ CORES ?= 2
 export OMP_WAIT_POLICY := PASSIVE
 export PATH := $(BIN):$(PATH)
 
-.PHONY: demo test check format install clean
+.PHONY: demo test slurm check format install clean
 
 demo: install  ## whole DAG on the demo world: crawl to report, minutes on two cores
 	snakemake --profile workflow/profiles/local --cores $(CORES) --configfile config/demo.yaml --directory runs/demo
@@ -15,6 +15,9 @@ demo: install  ## whole DAG on the demo world: crawl to report, minutes on two c
 
 test: install  ## unit, stage and workflow tests on the CPU, offline
 	pytest
+
+slurm: install  ## the workflow on a real Slurm of four nodes on this machine: root, slurmctld slurmd slurm-client munge
+	pytest -m slurm tests/slurm
 
 check: install  ## lint, format, types, workflow lint
 	ruff check src tests

@@ -1,0 +1,65 @@
+"""One cluster for all tests of a session, and `snakemake --profile slurm` on it."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.slurm.cluster import Cluster, slurm
+
+ROOT = Path(__file__).parents[2]
+# Quick reactions; on a cluster that is not a test's own the profile's patience is right.
+QUICK = ["--slurm-init-seconds-before-status-checks", "2", "--latency-wait", "10"]
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """Two CPU nodes, and two with two fake GPUs each."""
+    with slurm() as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def _leaves_nothing_behind(cluster: Cluster) -> Iterator[None]:
+    yield
+    left = cluster.jobs()
+    cluster.cancel_all()
+    assert left == [], "jobs were left in the queue"
+
+
+class Workflow:
+    """`snakemake --profile slurm` from the root of the repository, with a run's own directory."""
+
+    def __init__(self, cluster: Cluster, directory: Path, *flags: str) -> None:
+        """Say what to run; nothing starts yet."""
+        self.command = [sys.executable, "-m", "snakemake", "--profile", "slurm", *QUICK]
+        self.command += ["--directory", str(directory), *flags]
+        bin_of = Path(sys.executable).parent
+        self.environment = {
+            **cluster.environment,
+            "PATH": f"{bin_of}:{cluster.environment['PATH']}",
+        }
+        self.log = directory / "snakemake.log"
+
+    def start(self, *flags: str) -> subprocess.Popen[bytes]:
+        """Start it beside the test."""
+        with self.log.open("ab") as log:
+            return subprocess.Popen(
+                [*self.command, *flags], cwd=ROOT, env=self.environment, stdout=log, stderr=log
+            )
+
+    def run(self, *flags: str) -> int:
+        """Run it to its end; return the exit code."""
+        return self.start(*flags).wait()
+
+    def told(self) -> str:
+        """Everything it said so far."""
+        return self.log.read_text()
+
+
+@pytest.fixture
+def workflow(cluster: Cluster, tmp_path: Path) -> Workflow:
+    """The project's own DAG on the smallest demo world."""
+    tiny = ["--configfile", "config/demo.yaml", "tests/slurm/tiny.yaml"]
+    return Workflow(cluster, tmp_path, *tiny)
