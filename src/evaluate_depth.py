@@ -56,7 +56,7 @@ def main(
         num_threads: Decoder threads; changes speed only.
     """
     listed = read_depth_set(dataset, layout=layout, own=own_protocol(knobs))
-    others = {"sun": read_sun_rgbd(transfer)} if transfer else {}
+    others = {"sun_rgbd": read_sun_rgbd(transfer)} if transfer else {}
     vit = load_subject(backbone, random_like, seed=knobs.seed, device=device)
     rows, trained = measure(
         quarter_blocks(vit, floor_patch=knobs.floor_patch),

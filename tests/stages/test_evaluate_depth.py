@@ -65,7 +65,7 @@ def test_transfer_to_sun_rgbd(tmp_path: Path, rooms: Path) -> None:
     (sun / "SUNRGBD_val_splits.txt").parent.mkdir()
     (sun / "SUNRGBD_val_splits.txt").write_text(_pair(sun, "a", metres=3, scale=8))
     rows = _measured(tmp_path, rooms, transfer=sun)
-    found = rows.filter(pl.col("metric") == "sun_dpt_rmse")
+    found = rows.filter(pl.col("metric") == "sun_rgbd_dpt_rmse")
     assert found["num_samples"].item() == 1
     assert 0 < found["value"].item() < 10
 
