@@ -84,7 +84,9 @@ class Depth:
     batch_size: int = 16
     """Crops per step."""
     lr: float = 1e-4
-    """Learning rate of AdamW, half a cosine to 0."""
+    """Learning rate of the linear heads' AdamW, half a cosine to 0."""
+    dpt_lr: float = 1e-4
+    """The same of the DPT head, whose last ReLU closes for good when steps are too large."""
     weight_decay: float = 0.01
     """Weight decay of AdamW."""
     warmup_steps: int = 12_800

@@ -35,12 +35,12 @@ WARMUP_START, FINAL_SHARE = 1e-3, 1e-8
 Heads = Mapping[str, BinsHead | DptHead]
 
 
-def cosine_lr(step: int, *, knobs: Depth) -> float:
+def cosine_lr(step: int, *, base: float, knobs: Depth) -> float:
     """Learning rate of a step from 0: half a cosine times a linear warm-up (mmcv's rule)."""
     share = FINAL_SHARE + (1 - FINAL_SHARE) * 0.5 * (1 + math.cos(math.pi * step / knobs.steps))
     if step < knobs.warmup_steps:
         share *= 1 - (1 - step / knobs.warmup_steps) * (1 - WARMUP_START)
-    return knobs.lr * share
+    return base * share
 
 
 def build_heads(mapper: Mapper, *, knobs: Depth, max_depth: float, device: str) -> Heads:
@@ -109,7 +109,8 @@ def train_heads(
         for name, head in heads.items():
             found = _sized(head(maps), metres.shape[1:])
             loss = depth_loss(found, metres, only_mean=step < knobs.loss_warmup_steps)
-            optimizers[name].param_groups[0]["lr"] = cosine_lr(step, knobs=knobs)
+            base = knobs.dpt_lr if name == "dpt" else knobs.lr
+            optimizers[name].param_groups[0]["lr"] = cosine_lr(step, base=base, knobs=knobs)
             optimizers[name].zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(head.parameters(), knobs.clip_grad)

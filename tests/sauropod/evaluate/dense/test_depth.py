@@ -10,7 +10,14 @@ from sauropod.evaluate.dense.depth_sets import DepthSet, Protocol
 from sauropod.evaluate.dense.patch_maps import Mapper, PatchMap, colour_mapper
 
 KNOBS = Depth(
-    steps=40, batch_size=2, lr=0.03, warmup_steps=10, loss_warmup_steps=5, num_bins=64, channels=8
+    steps=40,
+    batch_size=2,
+    lr=0.03,
+    dpt_lr=0.03,
+    warmup_steps=10,
+    loss_warmup_steps=5,
+    num_bins=64,
+    channels=8,
 )
 FLOOR = colour_mapper(patch_size=4, num_layers=4)
 
@@ -59,12 +66,12 @@ def test_transfer_measures_another_set_with_the_same_heads(slopes: DepthSet) -> 
 
 
 def test_schedule_by_hand() -> None:
-    knobs = Depth(steps=100, warmup_steps=10, lr=2.0)
-    assert depth.cosine_lr(0, knobs=knobs) == pytest.approx(2e-3)
-    assert depth.cosine_lr(50, knobs=knobs) == pytest.approx(1.0)
-    assert depth.cosine_lr(100, knobs=knobs) == pytest.approx(2e-8)
+    knobs = Depth(steps=100, warmup_steps=10)
+    assert depth.cosine_lr(0, base=2.0, knobs=knobs) == pytest.approx(2e-3)
+    assert depth.cosine_lr(50, base=2.0, knobs=knobs) == pytest.approx(1.0)
+    assert depth.cosine_lr(100, base=2.0, knobs=knobs) == pytest.approx(2e-8)
     half = 0.5 * (1 + np.cos(np.pi * 0.05))
-    assert depth.cosine_lr(5, knobs=knobs) == pytest.approx(2 * half * (1 - 0.5 * 0.999))
+    assert depth.cosine_lr(5, base=2.0, knobs=knobs) == pytest.approx(2 * half * (1 - 0.5 * 0.999))
 
 
 class _Ramp(torch.nn.Module):
