@@ -151,9 +151,9 @@ def search(
     """
     fitting, tuning = held_out(len(features), share=share, seed=seed)
     settings = {"num_classes": num_classes, "max_iterations": max_iterations, "device": device}
+    kept, known = features[fitting], targets[fitting]
     found, best, chosen = None, -torch.inf, grid[0]
     for strength in grid:
-        kept, known = features[fitting], targets[fitting]
         found = fit(kept, targets=known, strength=strength, start=found, **settings)
         value = worth(found.scores(features[tuning]), targets[tuning])
         if value > best:

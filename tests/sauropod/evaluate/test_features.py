@@ -8,6 +8,7 @@ from PIL import Image
 from sauropod.errors import InputError
 from sauropod.evaluate.datasets.dataset import Split
 from sauropod.evaluate.features import Extractor, Features, extract
+from sauropod.images import ImageError
 
 
 def _split(folder: Path, num: int) -> Split:
@@ -64,3 +65,36 @@ def test_nothing_readable_is_the_users_mistake(tmp_path: Path) -> None:
         path.write_bytes(b"x")
     with pytest.raises(InputError, match="found none of 2"):
         _extract(split)
+
+
+class Still:
+    """A clip of frames whose red is 10, 20, 30 ..., or one that cannot be read."""
+
+    def __init__(self, start: int) -> None:
+        self.start = start
+
+    def read_frames(self, count: int) -> list[Image.Image]:
+        if self.start < 0:
+            raise ImageError("decode_error")
+        return [Image.new("RGB", (4, 4), (self.start + 10 * k, 0, 0)) for k in range(count)]
+
+
+def _two_blocks(batch: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    return torch.stack([batch, batch + 1], dim=1), batch * 2
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 9])
+def test_frames_of_a_clip_are_averaged_or_stand_side_by_side(batch_size: int) -> None:
+    split = Split((Still(0), Still(-1), Still(5)), np.zeros(3, np.int64))
+    settings = {"split": split, "batch_size": batch_size, "num_threads": 1, "device": "cpu"}
+    settings |= {"label": "x", "frames": 3}
+    mean, concat = (
+        extract(Extractor(_prepare, _two_blocks), pooling=pooling, **settings)
+        for pooling in ("mean", "concat")
+    )
+    assert mean.rows.tolist() == [0, 2]
+    assert mean.unreadable == {"decode_error": 1}
+    assert mean.cls[:, :, 0].tolist() == [[10, 11], [15, 16]]
+    assert concat.cls.shape == (2, 2, 9)  # two blocks, three frames of width 3
+    assert concat.cls[:, 1, ::3].tolist() == [[1, 11, 21], [6, 16, 26]]
+    assert concat.patch_mean[1, ::3].tolist() == [10, 30, 50]
