@@ -16,6 +16,7 @@ rule train_sscd:
         "logs/train_sscd/train_sscd.log",
     benchmark:
         "benchmarks/train_sscd/train_sscd.tsv"
+    localrule: True
     conda:
         "../envs/gpu.yaml"
     threads: 8
@@ -23,6 +24,7 @@ rule train_sscd:
         gpu=1,
         mem_mb=64_000,
         runtime=1440,
+        launch="",
         speed=SPEED.get("train_sscd", ""),
         src=SRC,
     params:
@@ -30,7 +32,8 @@ rule train_sscd:
         curated=PLAN.series("results/ingest/{}.parquet", PLAN.curated),
         knobs=KNOBS["train_sscd"],
     shell:
-        "python {resources.src}/train_sscd.py --images {params.images} {params.curated} --out {output.weights}"
+        "python {resources.src}/launch.py {resources.launch} --outputs {output} -- {resources.src}/train_sscd.py"
+        " --images {params.images} {params.curated} --out {output.weights}"
         " --log {output.log} --checkpoints checkpoints/train_sscd {params.knobs} {resources.speed} 2> {log}"
 
 

@@ -1,4 +1,5 @@
-# Self-supervised training: pretrain, adapt to high resolution, distil.
+# Self-supervised training: pretrain, adapt to high resolution, distil. `resources.launch` says where:
+# in the rule's own process, in several on this machine, or in a job of a cluster that the rule watches.
 
 
 rule pretrain:
@@ -12,6 +13,7 @@ rule pretrain:
         "logs/pretrain/{run}.log",
     benchmark:
         "benchmarks/pretrain/{run}.tsv"
+    localrule: True
     conda:
         "../envs/gpu.yaml"
     threads: 8
@@ -19,13 +21,14 @@ rule pretrain:
         gpu=1,
         mem_mb=64_000,
         runtime=2880,
-        launcher="python",
+        launch="",
         speed=SPEED.get("pretrain", ""),
         src=SRC,
     params:
         knobs=by(PLAN.run_knobs, "run"),
     shell:
-        "{resources.launcher} {resources.src}/pretrain.py --manifest {input.manifest} --out {output.backbone}"
+        "python {resources.src}/launch.py {resources.launch} --outputs {output} -- {resources.src}/pretrain.py"
+        " --manifest {input.manifest} --out {output.backbone}"
         " --heads {output.heads} --log {output.log} --checkpoints checkpoints/pretrain/{wildcards.run} {params.knobs} {resources.speed} 2> {log}"
 
 
@@ -42,6 +45,7 @@ rule adapt:
         "logs/adapt/main.log",
     benchmark:
         "benchmarks/adapt/main.tsv"
+    localrule: True
     conda:
         "../envs/gpu.yaml"
     threads: 8
@@ -49,13 +53,14 @@ rule adapt:
         gpu=1,
         mem_mb=64_000,
         runtime=2880,
-        launcher="python",
+        launch="",
         speed=SPEED.get("adapt", ""),
         src=SRC,
     params:
         knobs=KNOBS["adapt"],
     shell:
-        "{resources.launcher} {resources.src}/adapt.py --manifest {input.manifest} --backbone {input.backbone}"
+        "python {resources.src}/launch.py {resources.launch} --outputs {output} -- {resources.src}/adapt.py"
+        " --manifest {input.manifest} --backbone {input.backbone}"
         " --heads {input.heads} --out {output.backbone} --out-heads {output.heads} --log {output.log}"
         " --checkpoints checkpoints/adapt/main {params.knobs} {resources.speed} 2> {log}"
 
@@ -77,6 +82,7 @@ rule distill:
         "logs/distill/main.log",
     benchmark:
         "benchmarks/distill/main.tsv"
+    localrule: True
     conda:
         "../envs/gpu.yaml"
     threads: 8
@@ -84,12 +90,13 @@ rule distill:
         gpu=1,
         mem_mb=64_000,
         runtime=2880,
-        launcher="python",
+        launch="",
         speed=SPEED.get("distill", ""),
         src=SRC,
     params:
         knobs=KNOBS["distill"],
     shell:
-        "{resources.launcher} {resources.src}/distill.py --manifest {input.manifest} --teacher {input.backbone}"
+        "python {resources.src}/launch.py {resources.launch} --outputs {output} -- {resources.src}/distill.py"
+        " --manifest {input.manifest} --teacher {input.backbone}"
         " --teacher-heads {input.heads} --out {output.backbones} --heads {output.heads} --log {output.log}"
         " --checkpoints checkpoints/distill/main {params.knobs} {resources.speed} 2> {log}"

@@ -34,10 +34,12 @@ def main(
         knobs: What is trained and how.
         speed: Where and how fast.
     """
+    place = sharding.ranks()
+    sscd.check_alone(place)
     rows = sscd.read_rows(images)
     run = sscd.fingerprint(images, knobs=knobs)
     running = Running(
-        device=sharding.pick_device(speed.device, sharding.ranks()),
+        device=sharding.pick_device(speed.device, place),
         checkpoints=checkpoints / run,
         checkpoint_every=speed.checkpoint_every,
         log_every=speed.log_every,

@@ -9,6 +9,7 @@ import pytest
 
 from sauropod import config, schema
 from sauropod.evaluate import config as evaluate
+from sauropod.launch.config import Launch
 from sauropod.load_config import STAGES, TRAINING
 from sauropod.train import config as train
 
@@ -28,10 +29,9 @@ also a folder of Hugging Face, or timm's safetensors). `ablations` names rows of
 for the target of that name. `runs` names further pretraining runs to compare with: each gives
 `data` (lvd, uncurated, balanced or curated) and the knobs of `pretrain` it changes.
 `data: balanced` on a line of its own trains the main run without any curated set.
-`speed` gives a stage flags that change no result (`speed: {pretrain: {num_workers: 8}}`); how many
-processes train is a resource of the rules pretrain, adapt and distill (`--set-resources
-"pretrain:launcher=torchrun --standalone --nproc-per-node=gpu --"`; the two dashes keep
-`--log` from torchrun).
+`speed` gives a stage flags that change no result (`speed: {pretrain: {num_workers: 8}}`); where a
+training runs and on how many GPUs is a resource of its rule (`--set-resources
+"pretrain:launch=--launcher=local --gpus-per-node=8"`, or a profile), see `launch` below.
 
 `presets/` holds published training recipes and some for small data, each with its source, hardware
 and published result; `presets/ladder/` the rungs of the paper's Table 1, of which `diff` shows the
@@ -115,6 +115,7 @@ def render() -> str:
     knobs += [knob_section(stage, kind, kind()) for stage, kind in STAGES.items()]
     assert train.Pretrain in STAGES.values()
     knobs.append(knob_section(f"speed of {', '.join(TRAINING)}", train.Speed, train.Speed()))
+    knobs.append(knob_section(f"launch of {', '.join(TRAINING)}", Launch, Launch()))
     tables = [table_section(table) for table in schema.TABLES]
     return "\n\n".join([HEAD.rstrip(), "## Knobs", *knobs, "## Tables", *tables]) + "\n"
 

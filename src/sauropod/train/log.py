@@ -4,11 +4,10 @@ Columns: `step` (done); of the wall-clock since the row before, probes and check
 `images_per_s` (all ranks), `seconds_per_step`, `wait_share` (waiting for data, 0..1) and `mfu`
 (FLOPs of the model over the devices' peak, 0..1; null where the peak is unknown);
 `peak_memory_gib` (of this rank's device since the start); the values of the step (schedules, totals
-of `replaced` and `skipped`, `probe/<benchmark>`); then means of the finite values since the row
-before on rank 0: `loss`, every `loss/<name>`, `grad_norm/<sub-module>` and `health/<meter>`.
+of `replaced` and `skipped`, `probe/<benchmark>`); then means of the finite values of all ranks
+since the row before: `loss`, every `loss/<name>`, `grad_norm/<sub-module>` and `health/<meter>`.
 """
 
-import math
 import resource
 import sys
 import time
@@ -106,12 +105,14 @@ class Log:
 
     def _means(self) -> dict[str, float | None]:
         """Mean of every scalar's finite values; None where a skipped step left no such value."""
-        found: dict[str, list[float]] = {name: [] for name in self._names}
-        read = torch.cat(self._scalars).tolist() if self._scalars else []
-        for name, value in zip(self._names, read, strict=True):
-            if math.isfinite(value):
-                found[name].append(value)
-        return {name: sum(many) / len(many) if many else None for name, many in found.items()}
+        values = torch.cat(self._scalars) if self._scalars else torch.zeros(0)
+        finite = values.isfinite()
+        sums, counts = sharding.summed(torch.stack([values.where(finite, 0), finite])).tolist()
+        found = dict.fromkeys(self._names, (0.0, 0.0))
+        for name, value, count in zip(self._names, sums, counts, strict=True):
+            total, number = found[name]
+            found[name] = (total + value, number + count)
+        return {name: total / number if number else None for name, (total, number) in found.items()}
 
     def _mfu(self, images_per_s: float) -> float | None:
         if not (self._peak and self._flops_per_image):

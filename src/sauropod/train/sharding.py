@@ -1,7 +1,8 @@
 """One process or many: who am I, how do ranks meet, which parameters are sharded.
 
 `ranks` is the only place of the library that reads the environment: torchrun's variables, else
-those of a Slurm step. One process uses none of `torch.distributed`, and imports none of FSDP here.
+those of submitit's local executor or of a Slurm step. One process uses none of
+`torch.distributed`, and imports none of FSDP here.
 """
 
 import os
@@ -39,7 +40,7 @@ class Ranks:
 
 
 def ranks(environment: Mapping[str, str] = os.environ) -> Ranks:
-    """Read the place of this process from torchrun's or Slurm's variables; alone without them.
+    """Read the place of this process from variables of torchrun, submitit or Slurm; else alone.
 
     Slurm's count only inside a step (`srun`): a batch script also sees the size of its allocation,
     but runs once.
@@ -53,16 +54,27 @@ def ranks(environment: Mapping[str, str] = os.environ) -> Ranks:
             port=int(environment.get("MASTER_PORT", "29500")),
             attempt=int(environment.get("TORCHELASTIC_RESTART_COUNT", "0")),
         )
+    if int(environment.get("SUBMITIT_LOCAL_NTASKS", "1")) > 1:
+        return Ranks(
+            rank=int(environment["SUBMITIT_LOCAL_GLOBALID"]),
+            world_size=int(environment["SUBMITIT_LOCAL_NTASKS"]),
+            local_rank=int(environment["SUBMITIT_LOCAL_LOCALID"]),
+            port=_port(environment["SUBMITIT_LOCAL_JOB_ID"]),
+        )
     if int(environment.get("SLURM_STEP_NUM_TASKS", "1")) > 1:
         return Ranks(
             rank=int(environment["SLURM_PROCID"]),
             world_size=int(environment["SLURM_STEP_NUM_TASKS"]),
             local_rank=int(environment["SLURM_LOCALID"]),
             address=_first_host(environment["SLURM_STEP_NODELIST"]),
-            # Jobs that share a node must not share a port.
-            port=20000 + int(environment["SLURM_JOB_ID"]) % 20000,
+            port=_port(environment["SLURM_JOB_ID"]),
         )
     return Ranks()
+
+
+def _port(job: str) -> int:
+    """Jobs that share a node must not share a port."""
+    return 20000 + int(job) % 20000
 
 
 def _first_host(nodes: str) -> str:
@@ -212,9 +224,14 @@ def any_rank(flag: torch.Tensor) -> torch.Tensor:
 def total(values: list[torch.Tensor | float], *, device: torch.device) -> list[float]:
     """Sum a few scalars over all ranks, in one reduction."""
     packed = torch.stack([torch.as_tensor(value, device=device).float() for value in values])
+    return summed(packed).tolist()
+
+
+def summed(values: torch.Tensor) -> torch.Tensor:
+    """Sum over all ranks, in place."""
     if dist.is_initialized():
-        dist.all_reduce(packed)
-    return packed.tolist()
+        dist.all_reduce(values)
+    return values
 
 
 def group() -> dist.ProcessGroup | None:

@@ -31,6 +31,7 @@ from sauropod.train.fit import Fitted, Running, fit
 from sauropod.train.randomness import Purpose, keyed
 from sauropod.train.recipe import Schedules
 from sauropod.train.schedule import Schedule
+from sauropod.train.sharding import Ranks
 from sauropod.train.sscd_augment import copied
 from sauropod.train.sscd_loss import entropy_loss, info_nce
 from sauropod.train.sscd_mix import mixed
@@ -142,6 +143,22 @@ def read_rows(tables: Sequence[Path]) -> Rows:
         offset=frame["offset"].to_numpy(),
         num_bytes=frame["num_bytes"].to_numpy(),
     )
+
+
+def check_alone(place: Ranks) -> None:
+    """Refuse several processes: negatives are those of one.
+
+    Raises:
+        InputError: There are several.
+    """
+    if place.world_size > 1:
+        flag = "--tasks-per-node"
+        raise InputError(
+            flag,
+            expected="one process, whose images are each other's negatives",
+            found=f"{place.world_size} processes",
+            fix="launch one",
+        )
 
 
 def fingerprint(tables: Sequence[Path], *, knobs: TrainSscd) -> str:
