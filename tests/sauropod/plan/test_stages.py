@@ -46,7 +46,7 @@ def test_clustering_by_hand(made: plan.Plan) -> None:
 
 def test_searching_by_hand(made: plan.Plan) -> None:
     queries = 14_197_086 + 1_281_167 + 1_580_470
-    scan = queries * 16 / 16_384 * 744_000_000 / 213_000_000
+    scan = queries * 64 / 16_384 * 744_000_000 / 213_000_000
     coarse = queries * 64 * 16_384 * 256 / 44e9
     exact = queries * 64 * (16 * 4) * 1280 / 680e6
     numbers = (64 * queries + 24 * 744_000_000) * 1280
