@@ -22,8 +22,8 @@ rule train_sscd:
     threads: 8
     resources:
         gpu=1,
-        mem_mb=64_000,
-        runtime=1440,
+        mem_mb=more(64_000),
+        runtime=more(1440),
         launch="",
         speed=SPEED.get("train_sscd", ""),
         src=SRC,
@@ -53,8 +53,8 @@ rule describe:
         "../envs/gpu.yaml"
     resources:
         gpu=1,
-        mem_mb=16_000,
-        runtime=120,
+        mem_mb=more(16_000),
+        runtime=more(120),
         speed=SPEED.get("describe", ""),
         src=SRC,
     params:
@@ -77,8 +77,8 @@ rule fit_hash:
     conda:
         "../envs/cpu.yaml"
     resources:
-        mem_mb=16_000,
-        runtime=120,
+        mem_mb=more(16_000),
+        runtime=more(120),
         speed=SPEED.get("hash", ""),
         src=SRC,
     params:
@@ -102,8 +102,8 @@ rule hash:
     conda:
         "../envs/cpu.yaml"
     resources:
-        mem_mb=8_000,
-        runtime=120,
+        mem_mb=more(8_000),
+        runtime=more(120),
         speed=SPEED.get("hash", ""),
         src=SRC,
     params:
@@ -127,8 +127,8 @@ rule group_hashes:
     conda:
         "../envs/cpu.yaml"
     resources:
-        mem_mb=64_000,
-        runtime=120,
+        mem_mb=more(64_000),
+        runtime=more(120),
         speed=SPEED.get("hash", ""),
         src=SRC,
     params:
@@ -153,8 +153,8 @@ rule link_train:
         "../envs/gpu.yaml"
     resources:
         gpu=1,
-        mem_mb=64_000,
-        runtime=720,
+        mem_mb=more(64_000),
+        runtime=more(720),
         speed=SPEED.get("link", ""),
         src=SRC,
     params:
@@ -181,8 +181,8 @@ rule link_index:
     conda:
         "../envs/cpu.yaml"
     resources:
-        mem_mb=32_000,
-        runtime=120,
+        mem_mb=more(32_000),
+        runtime=more(120),
         speed=SPEED.get("link", ""),
         src=SRC,
     params:
@@ -208,8 +208,8 @@ rule link:
         "../envs/gpu.yaml"
     resources:
         gpu=1,
-        mem_mb=64_000,
-        runtime=240,
+        mem_mb=more(64_000),
+        runtime=more(240),
         speed=SPEED.get("link", ""),
         src=SRC,
     params:
@@ -235,8 +235,8 @@ rule link_merge:
     conda:
         "../envs/cpu.yaml"
     resources:
-        mem_mb=32_000,
-        runtime=120,
+        mem_mb=more(32_000),
+        runtime=more(120),
         speed=SPEED.get("link", ""),
         src=SRC,
     params:
@@ -263,8 +263,8 @@ rule link_summary:
     conda:
         "../envs/cpu.yaml"
     resources:
-        mem_mb=4_000,
-        runtime=30,
+        mem_mb=more(4_000),
+        runtime=more(30),
         src=SRC,
     params:
         summaries=PLAN.series("results/link/{}.summary.parquet", PLAN.query_blocks),
@@ -291,8 +291,8 @@ rule dedup:
     conda:
         "../envs/cpu.yaml"
     resources:
-        mem_mb=128_000,
-        runtime=720,
+        mem_mb=more(128_000),
+        runtime=more(720),
         speed=SPEED.get("dedup", ""),
         src=SRC,
     params:

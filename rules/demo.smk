@@ -18,8 +18,8 @@ rule world:
     conda:
         "../envs/cpu.yaml"
     resources:
-        mem_mb=4_000,
-        runtime=30,
+        mem_mb=more(4_000),
+        runtime=more(30),
         speed=SPEED.get("demo", ""),
         src=SRC,
     params:
@@ -41,8 +41,8 @@ rule detectors:
     conda:
         "../envs/cpu.yaml"
     resources:
-        mem_mb=4_000,
-        runtime=30,
+        mem_mb=more(4_000),
+        runtime=more(30),
         speed=SPEED.get("train_detectors", ""),
         src=SRC,
     params:

@@ -18,8 +18,8 @@ rule evaluate_segmentation:
         "../envs/gpu.yaml"
     resources:
         gpu=1,
-        mem_mb=64_000,
-        runtime=1440,
+        mem_mb=more(64_000),
+        runtime=more(1440),
         speed=SPEED.get("evaluate_segmentation", ""),
         src=SRC,
     params:
@@ -47,8 +47,8 @@ rule evaluate_depth:
         "../envs/gpu.yaml"
     resources:
         gpu=1,
-        mem_mb=64_000,
-        runtime=1440,
+        mem_mb=more(64_000),
+        runtime=more(1440),
         speed=SPEED.get("evaluate_depth", ""),
         src=SRC,
     params:

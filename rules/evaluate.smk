@@ -18,8 +18,8 @@ rule extract:
         "../envs/gpu.yaml"
     resources:
         gpu=1,
-        mem_mb=32_000,
-        runtime=480,
+        mem_mb=more(32_000),
+        runtime=more(480),
         speed=SPEED.get("extract", ""),
         src=SRC,
     params:
@@ -44,8 +44,8 @@ rule evaluate:
         "../envs/gpu.yaml"
     resources:
         gpu=1,
-        mem_mb=64_000,
-        runtime=480,
+        mem_mb=more(64_000),
+        runtime=more(480),
         speed=SPEED.get("evaluate", ""),
         src=SRC,
     params:
@@ -80,8 +80,8 @@ rule evaluate_finetune:
         "../envs/gpu.yaml"
     resources:
         gpu=1,
-        mem_mb=64_000,
-        runtime=2880,
+        mem_mb=more(64_000),
+        runtime=more(2880),
         speed=SPEED.get("evaluate_finetune", ""),
         src=SRC,
     params:
@@ -104,8 +104,8 @@ rule evaluate_robustness:
     conda:
         "../envs/gpu.yaml"
     resources:
-        mem_mb=16_000,
-        runtime=120,
+        mem_mb=more(16_000),
+        runtime=more(120),
         src=SRC,
     params:
         what=by(PLAN.evaluation.flags, "model", "benchmark"),
@@ -131,8 +131,8 @@ rule evaluate_instance:
         "../envs/gpu.yaml"
     resources:
         gpu=1,
-        mem_mb=32_000,
-        runtime=480,
+        mem_mb=more(32_000),
+        runtime=more(480),
         speed=SPEED.get("evaluate_instance", ""),
         src=SRC,
     params:
@@ -156,8 +156,8 @@ rule visualise:
         "../envs/gpu.yaml"
     resources:
         gpu=1,
-        mem_mb=16_000,
-        runtime=60,
+        mem_mb=more(16_000),
+        runtime=more(60),
         speed=SPEED.get("visualise", ""),
         src=SRC,
     params:
@@ -181,8 +181,8 @@ rule overlay:
         "../envs/gpu.yaml"
     resources:
         gpu=1,
-        mem_mb=16_000,
-        runtime=60,
+        mem_mb=more(16_000),
+        runtime=more(60),
         speed=SPEED.get("visualise", ""),
         src=SRC,
     params:
@@ -203,8 +203,8 @@ rule ablations:
     conda:
         "../envs/cpu.yaml"
     resources:
-        mem_mb=4_000,
-        runtime=30,
+        mem_mb=more(4_000),
+        runtime=more(30),
         src=SRC,
     params:
         studies=same(PLAN.evaluation.studies),
@@ -235,8 +235,8 @@ rule truth:
     conda:
         "../envs/cpu.yaml"
     resources:
-        mem_mb=8_000,
-        runtime=60,
+        mem_mb=more(8_000),
+        runtime=more(60),
         src=SRC,
     params:
         ingested=PLAN.series("results/ingest/{}.parquet", PLAN.pool),
@@ -262,8 +262,8 @@ rule collect:
     conda:
         "../envs/cpu.yaml"
     resources:
-        mem_mb=4_000,
-        runtime=30,
+        mem_mb=more(4_000),
+        runtime=more(30),
         src=SRC,
     shell:
         "python {resources.src}/collect.py --metrics {input} --out {output} > {log} 2>&1"
@@ -298,8 +298,8 @@ rule report:
     conda:
         "../envs/cpu.yaml"
     resources:
-        mem_mb=16_000,
-        runtime=60,
+        mem_mb=more(16_000),
+        runtime=more(60),
         src=SRC,
         dag=f"{workflow.basedir}/workflow/report/dag.mmd",
     params:

@@ -14,8 +14,8 @@ rule links:
     conda:
         "../envs/cpu.yaml"
     resources:
-        mem_mb=4_000,
-        runtime=60,
+        mem_mb=more(4_000),
+        runtime=more(60),
         speed=SPEED.get("links", ""),
         src=SRC,
     params:
@@ -35,8 +35,8 @@ rule links_summary:
     conda:
         "../envs/cpu.yaml"
     resources:
-        mem_mb=4_000,
-        runtime=30,
+        mem_mb=more(4_000),
+        runtime=more(30),
         src=SRC,
     params:
         summaries=by(PLAN.link_summary_series, "source"),
@@ -60,8 +60,8 @@ rule ingest_pool:
     conda:
         "../envs/cpu.yaml"
     resources:
-        mem_mb=8_000,
-        runtime=360,
+        mem_mb=more(8_000),
+        runtime=more(360),
         speed=SPEED.get("ingest", ""),
         serving=SERVING,
         src=SRC,
@@ -88,8 +88,8 @@ rule ingest_reference:
     conda:
         "../envs/cpu.yaml"
     resources:
-        mem_mb=8_000,
-        runtime=360,
+        mem_mb=more(8_000),
+        runtime=more(360),
         speed=SPEED.get("ingest", ""),
         src=SRC,
     params:
@@ -118,8 +118,8 @@ rule screen:
         "../envs/gpu.yaml"
     resources:
         gpu=1,
-        mem_mb=16_000,
-        runtime=240,
+        mem_mb=more(16_000),
+        runtime=more(240),
         speed=SPEED.get("screen", ""),
         src=SRC,
     params:

@@ -18,8 +18,8 @@ rule embed:
         "../envs/gpu.yaml"
     resources:
         gpu=1,
-        mem_mb=16_000,
-        runtime=120,
+        mem_mb=more(16_000),
+        runtime=more(120),
         speed=SPEED.get("embed", ""),
         src=SRC,
     params:
@@ -43,8 +43,8 @@ rule index_train:
         "../envs/gpu.yaml"
     resources:
         gpu=1,
-        mem_mb=64_000,
-        runtime=720,
+        mem_mb=more(64_000),
+        runtime=more(720),
         speed=SPEED.get("index", ""),
         src=SRC,
     params:
@@ -69,8 +69,8 @@ rule index:
     conda:
         "../envs/cpu.yaml"
     resources:
-        mem_mb=32_000,
-        runtime=120,
+        mem_mb=more(32_000),
+        runtime=more(120),
         speed=SPEED.get("index", ""),
         src=SRC,
     params:
@@ -96,8 +96,8 @@ rule cluster_sample:
     conda:
         "../envs/cpu.yaml"
     resources:
-        mem_mb=8_000,
-        runtime=720,
+        mem_mb=more(8_000),
+        runtime=more(720),
         speed=SPEED.get("cluster", ""),
         src=SRC,
     params:
@@ -121,8 +121,8 @@ rule cluster:
         "../envs/gpu.yaml"
     resources:
         gpu=1,
-        mem_mb=64_000,
-        runtime=1440,
+        mem_mb=more(64_000),
+        runtime=more(1440),
         speed=SPEED.get("cluster", ""),
         src=SRC,
     params:
@@ -148,8 +148,8 @@ rule assign:
         "../envs/gpu.yaml"
     resources:
         gpu=1,
-        mem_mb=8_000,
-        runtime=120,
+        mem_mb=more(8_000),
+        runtime=more(120),
         speed=SPEED.get("cluster", ""),
         src=SRC,
     params:
@@ -176,8 +176,8 @@ rule retrieve:
         "../envs/gpu.yaml"
     resources:
         gpu=1,
-        mem_mb=128_000,
-        runtime=720,
+        mem_mb=more(128_000),
+        runtime=more(720),
         speed=SPEED.get("retrieve", ""),
         src=SRC,
     params:
@@ -205,8 +205,8 @@ rule manifest:
     conda:
         "../envs/cpu.yaml"
     resources:
-        mem_mb=16_000,
-        runtime=240,
+        mem_mb=more(16_000),
+        runtime=more(240),
         speed=SPEED.get("manifest", ""),
         src=SRC,
     params:
@@ -231,8 +231,8 @@ rule curated_manifest:
     conda:
         "../envs/cpu.yaml"
     resources:
-        mem_mb=32_000,
-        runtime=60,
+        mem_mb=more(32_000),
+        runtime=more(60),
         speed=SPEED.get("manifest", ""),
         src=SRC,
     params:
@@ -256,8 +256,8 @@ rule balance:
     conda:
         "../envs/cpu.yaml"
     resources:
-        mem_mb=32_000,
-        runtime=240,
+        mem_mb=more(32_000),
+        runtime=more(240),
         speed=SPEED.get("balance", ""),
         src=SRC,
     params:

@@ -1,13 +1,15 @@
 # Everything the rules share; the only Python of the workflow. What can be tested lives in src/sauropod.
 import os
 import sys
+from pathlib import Path
 
 SRC = f"{workflow.basedir}/src"
 sys.path.insert(0, SRC)
 
-from sauropod.dag import Dag, by, same
+from sauropod.dag import Dag, by, more, same
 from sauropod.errors import InputError
 from sauropod.load_config import load
+from sauropod.slurm import cancel_leftovers
 
 try:
     PLAN = Dag(
@@ -42,6 +44,8 @@ wildcard_constraints:
 
 
 onstart:
+    if left := cancel_leftovers(Path(".snakemake", "log")):
+        print(f"{left} jobs of a killed run cancelled", file=sys.stderr, flush=True)
     try:
         PLAN.check_sources()
     except InputError as error:

@@ -43,6 +43,11 @@ def same(text: str) -> Callable[[object], str]:
     return lambda wildcards: text
 
 
+def more(amount: int) -> Callable[[object, int], int]:
+    """Make a resource function: every retry of a job asks for as much again."""
+    return lambda wildcards, attempt: amount * attempt
+
+
 def by(method: Callable[..., T], *names: str) -> Callable[[object], T]:
     """Make an input or params function that asks a method of the DAG with these wildcards."""
     return lambda wildcards: method(*(getattr(wildcards, name) for name in names))

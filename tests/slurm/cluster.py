@@ -80,7 +80,7 @@ class Cluster:
 
     def jobs(self, *flags: str) -> list[str]:
         """Jobs in the queue that have not ended: id and state."""
-        waiting = ["squeue", "--noheader", "--states=PD,R", "--format=%i %T"]
+        waiting = ["squeue", "--noheader", "--states=PD,R,S", "--format=%i %T"]
         return self.run(*waiting, *flags).splitlines()
 
     def is_up(self) -> bool:

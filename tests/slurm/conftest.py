@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 from tests.slurm.cluster import Cluster, slurm
 
 ROOT = Path(__file__).parents[2]
 # Quick reactions; on a cluster that is not a test's own the profile's patience is right.
 QUICK = ["--slurm-init-seconds-before-status-checks", "2", "--latency-wait", "10"]
+TINY = ["--configfile", "config/demo.yaml", "tests/slurm/tiny.yaml"]
 
 
 @pytest.fixture(scope="session")
@@ -28,13 +30,25 @@ def _leaves_nothing_behind(cluster: Cluster) -> Iterator[None]:
     assert left == [], "jobs were left in the queue"
 
 
+def on_fake_gpus() -> list[str]:
+    """The profile's own resources, but for `--device=cuda`: a fake GPU computes nothing."""
+    profile = yaml.safe_load((ROOT / "workflow/profiles/slurm/config.yaml").read_text())
+    asked = [
+        f"{rule}:{key}={value}"
+        for rule, resources in profile["set-resources"].items()
+        for key, value in resources.items()
+        if key != "speed"
+    ]
+    return ["--set-resources", *asked]
+
+
 class Workflow:
     """`snakemake --profile slurm` from the root of the repository, with a run's own directory."""
 
     def __init__(self, cluster: Cluster, directory: Path, *flags: str) -> None:
         """Say what to run; nothing starts yet."""
         self.command = [sys.executable, "-m", "snakemake", "--profile", "slurm", *QUICK]
-        self.command += ["--directory", str(directory), *flags]
+        self.command += ["--directory", str(directory), *flags, *on_fake_gpus()]
         bin_of = Path(sys.executable).parent
         self.environment = {
             **cluster.environment,
@@ -61,5 +75,19 @@ class Workflow:
 @pytest.fixture
 def workflow(cluster: Cluster, tmp_path: Path) -> Workflow:
     """The project's own DAG on the smallest demo world."""
-    tiny = ["--configfile", "config/demo.yaml", "tests/slurm/tiny.yaml"]
-    return Workflow(cluster, tmp_path, *tiny)
+    return Workflow(cluster, tmp_path, *TINY)
+
+
+def run_here(directory: Path, *flags: str) -> int:
+    """Run the same DAG without Slurm; return the exit code."""
+    command = [sys.executable, "-m", "snakemake", "--profile", "workflow/profiles/local"]
+    command += ["--directory", str(directory), *TINY, *flags]
+    return subprocess.run(command, cwd=ROOT, check=False, capture_output=True).returncode
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which the world is rendered, and nothing else has run."""
+    folder = tmp_path_factory.mktemp("world")
+    assert run_here(folder, "--cores", "2", "--", "world/truth.parquet") == 0
+    return folder

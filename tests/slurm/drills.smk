@@ -1,0 +1,49 @@
+# Jobs that fail in the ways a cluster makes jobs fail; the profile is the project's.
+rule all:
+    input:
+        config["parts"],
+
+
+rule needs_memory:
+    output:
+        "memory-{part}",
+    log:
+        "logs/memory-{part}.log",
+    resources:
+        mem_mb=lambda wildcards, attempt: 400 * attempt,
+    shell:
+        "python -c 'import time; held = bytearray(500 << 20); held[:] = bytes(500 << 20); time.sleep(8)' 2> {log} && touch {output}"
+
+
+rule needs_time:
+    output:
+        "time-{part}",
+    log:
+        "logs/time-{part}.log",
+    resources:
+        mem_mb=1000,
+        runtime=lambda wildcards, attempt: attempt,
+    shell:
+        "sleep 75 && touch {output}"
+
+
+rule needs_a_node:
+    output:
+        "node-{part}",
+    log:
+        "logs/node-{part}.log",
+    resources:
+        mem_mb=1000,
+    shell:
+        "echo $SLURMD_NODENAME >> {log}; sleep 15 && touch {output}"
+
+
+rule never:
+    output:
+        "never-{part}",
+    log:
+        "logs/never-{part}.log",
+    resources:
+        mem_mb=1000,
+    shell:
+        "echo 'never: expected luck' > {log}; exit 2"
