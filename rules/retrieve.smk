@@ -1,11 +1,33 @@
-# Embed, retrieve what resembles the curated sets, and write the training manifest.
+# Embed, retrieve what resembles the curated sets, and write the training manifest. What is fitted is
+# so on the pool's first source: what is appended changes none of it.
 
 
+# Snakemake overlooks changed params of whatever is downstream of an `ancient` file that is made again:
+# there, a file of the knobs tells.
+rule knobs:
+    output:
+        "results/knobs/{stage}.txt",
+    log:
+        "logs/knobs/{stage}.log",
+    conda:
+        "../envs/cpu.yaml"
+    localrule: True
+    wildcard_constraints:
+        stage="embed|index|cluster",
+    params:
+        knobs=by(PLAN.followed, "stage"),
+    shell:
+        "echo {params.knobs:q} > {output} 2> {log}"
+
+
+# `ancient`: a crawl that is appended takes old images away, which everything that reads embeddings and
+# clusters leaves out by today's COPIES; only what is fitted stays as it is.
 rule embed:
     input:
         images=by(PLAN.images_of, "shard"),
         tar=by(PLAN.tar_of, "shard"),
-        copies=by(PLAN.copies_of, "shard"),
+        copies=ancient(by(PLAN.copies_of, "shard")),
+        knobs=branch(by(PLAN.copies_of, "shard"), then="results/knobs/embed.txt"),
         backbone=PLAN.made([PLAN.embedder]),
     output:
         embeddings="results/embed/{shard}.parquet",
@@ -32,7 +54,11 @@ rule embed:
 
 rule index_train:
     input:
-        expand("results/embed/{pool_shard}.parquet", pool_shard=PLAN.first_source),
+        embeddings=expand(
+            "results/embed/{pool_shard}.parquet", pool_shard=PLAN.first_source
+        ),
+        copies=ancient("results/dedup/copies.parquet"),
+        knobs="results/knobs/index.txt",
     output:
         "results/index/trained.faiss",
     log:
@@ -51,13 +77,14 @@ rule index_train:
         embeddings=PLAN.series("results/embed/{}.parquet", PLAN.first_source),
         knobs=KNOBS["index"],
     shell:
-        "python {resources.src}/index_train.py --embeddings {params.embeddings} --out {output}"
+        "python {resources.src}/index_train.py --embeddings {params.embeddings} --copies {input.copies} --out {output}"
         " {params.knobs} {resources.speed} 2> {log}"
 
 
 rule index:
     input:
         embeddings=by(PLAN.embedded, "index_block"),
+        copies="results/dedup/copies.parquet",
         trained="results/index/trained.faiss",
     output:
         index="results/index/{index_block}.faiss",
@@ -77,14 +104,18 @@ rule index:
         embeddings=by(PLAN.spelt_embeddings, "index_block"),
         knobs=KNOBS["index"],
     shell:
-        "python {resources.src}/index.py --embeddings {params.embeddings} --trained {input.trained}"
+        "python {resources.src}/index.py --embeddings {params.embeddings} --copies {input.copies} --trained {input.trained}"
         " --block {wildcards.index_block} --out {output.index} --summary {output.summary}"
         " {params.knobs} {resources.speed} 2> {log}"
 
 
 rule cluster_sample:
     input:
-        embeddings=expand("results/embed/{pool_shard}.parquet", pool_shard=PLAN.pool),
+        embeddings=expand(
+            "results/embed/{pool_shard}.parquet", pool_shard=PLAN.first_source
+        ),
+        copies=ancient("results/dedup/copies.parquet"),
+        knobs="results/knobs/cluster.txt",
     output:
         # Bytes as many as the sample has: deleted when the centroids are there.
         sample=temp("results/cluster/sample.safetensors"),
@@ -101,11 +132,11 @@ rule cluster_sample:
         speed=SPEED.get("cluster", ""),
         src=SRC,
     params:
-        embeddings=PLAN.series("results/embed/{}.parquet", PLAN.pool),
+        embeddings=PLAN.series("results/embed/{}.parquet", PLAN.first_source),
         knobs=KNOBS["cluster"],
     shell:
-        "python {resources.src}/cluster_sample.py --embeddings {params.embeddings} --out {output.sample}"
-        " --summary {output.summary} {params.knobs} {resources.speed} 2> {log}"
+        "python {resources.src}/cluster_sample.py --embeddings {params.embeddings} --copies {input.copies}"
+        " --out {output.sample} --summary {output.summary} {params.knobs} {resources.speed} 2> {log}"
 
 
 rule cluster:
@@ -165,6 +196,7 @@ rule retrieve:
         queries=by(PLAN.queries_of, "dataset"),
         searched=by(PLAN.searched_of, "dataset"),
         pool=by(PLAN.pool_of, "dataset"),
+        copies="results/dedup/copies.parquet",
     output:
         neighbours="results/retrieve/{dataset}.parquet",
         summary="results/retrieve/{dataset}.summary.parquet",
@@ -184,7 +216,7 @@ rule retrieve:
         rows=by(PLAN.retrieve_flags, "dataset"),
         knobs=KNOBS["retrieve"],
     shell:
-        "python {resources.src}/retrieve.py {params.rows} --queries {input.queries}"
+        "python {resources.src}/retrieve.py {params.rows} --queries {input.queries} --copies {input.copies}"
         " --out {output.neighbours} --summary {output.summary} {params.knobs} {resources.speed} 2> {log}"
 
 
@@ -246,6 +278,7 @@ rule balance:
         images=expand("results/screen/{pool_shard}.parquet", pool_shard=PLAN.pool),
         centroids="results/cluster/centroids.safetensors",
         clusters=expand("results/cluster/{pool_shard}.parquet", pool_shard=PLAN.pool),
+        copies="results/dedup/copies.parquet",
     output:
         manifest="results/manifest/balanced.parquet",
         summary="results/manifest/balanced.summary.parquet",
@@ -266,5 +299,5 @@ rule balance:
         knobs=KNOBS["balance"],
     shell:
         "python {resources.src}/balance.py --images {params.images} --centroids {input.centroids}"
-        " --clusters {params.clusters} --out {output.manifest} --summary {output.summary}"
+        " --clusters {params.clusters} --copies {input.copies} --out {output.manifest} --summary {output.summary}"
         " {params.knobs} {resources.speed} 2> {log}"

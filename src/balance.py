@@ -2,7 +2,8 @@
 
     python src/balance.py --images results/screen/crawl-?????.parquet \\
         --centroids results/cluster/centroids.safetensors \\
-        --clusters results/cluster/crawl-?????.parquet --out results/manifest/balanced.parquet \\
+        --clusters results/cluster/crawl-?????.parquet --copies results/dedup/copies.parquet \\
+        --out results/manifest/balanced.parquet \\
         --summary results/manifest/balanced.summary.parquet --target 1000000
 """
 
@@ -19,6 +20,7 @@ def main(
     images: tuple[Path, ...],
     centroids: Path,
     clusters: tuple[Path, ...],
+    copies: Path,
     out: Path,
     summary: Path,
     knobs: Knobs[Balance],
@@ -29,6 +31,7 @@ def main(
         images: IMAGES of every shard of the pool.
         centroids: Centroids of the pool, by cluster.py: the lowest level.
         clusters: CLUSTERS of every shard of the pool, by assign.py.
+        copies: COPIES of the pool: only kept images are drawn.
         out: Table to write (MANIFEST).
         summary: Table to write (SUMMARY).
     """
@@ -41,9 +44,9 @@ def main(
         points_per_cluster=knobs.points_per_cluster,
         seed=knobs.seed,
     )
-    pool = ClusterFiles(clusters, len(means))
+    pool = ClusterFiles(clusters, len(means), copies)
     drawn, every = hierarchy.balanced(pool, parents, target=knobs.target, seed=knobs.seed)
-    made_by = io.stamp("balance", knobs=knobs, inputs=[*images, centroids, *clusters])
+    made_by = io.stamp("balance", knobs=knobs, inputs=[*images, centroids, *clusters, copies])
     with io.scratch(out) as scratch:
         rows = manifest.balanced(drawn, images, scratch=scratch)
         streaming.write(rows.frames(), out, schema.MANIFEST, made_by=made_by)

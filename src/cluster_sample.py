@@ -1,7 +1,8 @@
 """Draw the sample of the pool's embeddings that the centroids are fitted on.
 
     python src/cluster_sample.py --embeddings results/embed/crawl-?????.parquet \\
-        --out results/cluster/sample.safetensors --summary results/cluster/summary.parquet
+        --copies results/dedup/copies.parquet --out results/cluster/sample.safetensors \\
+        --summary results/cluster/summary.parquet
 """
 
 from pathlib import Path
@@ -12,11 +13,19 @@ from sauropod.config import Cluster
 from sauropod.retrieve import clusters
 
 
-def main(embeddings: tuple[Path, ...], out: Path, summary: Path, knobs: Knobs[Cluster]) -> None:
+def main(
+    embeddings: tuple[Path, ...],
+    copies: Path,
+    out: Path,
+    summary: Path,
+    knobs: Knobs[Cluster],
+) -> None:
     """Read every embedding once and keep a seeded sample on disk.
 
     Args:
-        embeddings: EMBEDDINGS of every shard of the pool.
+        embeddings: EMBEDDINGS to draw the sample from: of the pool's first source, so that what
+            is appended later changes nothing.
+        copies: COPIES of the pool: only kept images are drawn.
         out: Vectors to write (safetensors), 2 bytes a number; as much again and an eighth is
             scratch beside it.
         summary: Table to write (SUMMARY).
@@ -26,7 +35,12 @@ def main(embeddings: tuple[Path, ...], out: Path, summary: Path, knobs: Knobs[Cl
     made_by = io.stamp("cluster", knobs=knobs, inputs=embeddings)
     with io.replacing(out) as temporary:
         good, bad = clusters.draw_sample(
-            embeddings, temporary, size=knobs.sample, seed=knobs.seed, metadata=made_by
+            embeddings,
+            temporary,
+            size=knobs.sample,
+            seed=knobs.seed,
+            metadata=made_by,
+            copies=copies,
         )
     counts = schema.summary("cluster_sample", "pool", kept=good, dropped={"bad_embedding": bad})
     schema.write(counts, summary, schema.SUMMARY, made_by=made_by)

@@ -16,7 +16,7 @@ from sauropod import cli, io, schema
 from sauropod.cli import Knobs
 from sauropod.config import Embed
 from sauropod.models.weights import load_backbone
-from sauropod.retrieve import embeddings
+from sauropod.retrieve import embeddings, kept
 
 
 def main(
@@ -46,8 +46,7 @@ def main(
     """
     torch.set_num_threads(num_threads)
     table = schema.read(images, schema.IMAGES)
-    verdicts = schema.read(copies, schema.COPIES) if copies else None
-    chosen = embeddings.kept_only(table, verdicts)
+    chosen = embeddings.kept_only(table, next(iter(copies), None))
     vit, _ = load_backbone(backbone)
     place = torch.device(device)
     found, unreadable = embeddings.embed(
@@ -61,7 +60,8 @@ def main(
     dropped = {"not_kept": table.height - chosen.height, **unreadable}
     made_by = io.stamp("embed", knobs=knobs, inputs=[images, *copies, backbone])
     counts = schema.summary("embed", shard, kept=found.height, dropped=dropped)
-    schema.write(found, out, schema.EMBEDDINGS, made_by=made_by)
+    lacks = kept.lacks(chosen["image_id"], found["image_id"])
+    schema.write(found, out, schema.EMBEDDINGS, made_by={**made_by, **lacks})
     schema.write(counts, summary, schema.SUMMARY, made_by=made_by)
 
 

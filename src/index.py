@@ -1,8 +1,8 @@
 """Build the index of a block of the pool's embeddings.
 
     python src/index.py --embeddings results/embed/crawl-{00000..00063}.parquet \\
-        --trained results/index/trained.faiss --block crawl-block-00000 \\
-        --out results/index/crawl-block-00000.faiss \\
+        --copies results/dedup/copies.parquet --trained results/index/trained.faiss \\
+        --block crawl-block-00000 --out results/index/crawl-block-00000.faiss \\
         --summary results/index/crawl-block-00000.summary.parquet
 """
 
@@ -17,6 +17,7 @@ from sauropod.retrieve.vectors import StoredVectors
 
 def main(
     embeddings: tuple[Path, ...],
+    copies: Path,
     trained: Path,
     block: str,
     out: Path,
@@ -27,6 +28,7 @@ def main(
 
     Args:
         embeddings: EMBEDDINGS of the block's shards.
+        copies: COPIES of the pool: only kept images are indexed.
         trained: Empty index, by index_train.py.
         block: Name of the block, for the summary.
         out: Faiss index to write.
@@ -34,12 +36,12 @@ def main(
     """
     for path in embeddings:
         schema.check(path, schema.EMBEDDINGS)
-    stored = StoredVectors(embeddings, schema.EMBEDDINGS, unit=True)
+    stored = StoredVectors(embeddings, schema.EMBEDDINGS, copies=copies, unit=True)
     built = index.load(trained)
     kept = index.fill(built, stored)
     with io.replacing(out) as temporary:
         index.save(built, temporary)
-    made_by = io.stamp("index", knobs=knobs, inputs=[*embeddings, trained])
+    made_by = io.stamp("index", knobs=knobs, inputs=[*embeddings, copies, trained])
     dropped = {"bad_embedding": sum(stored.dropped.values())}
     counts = schema.summary("index", block, kept=kept, dropped=dropped)
     schema.write(counts, summary, schema.SUMMARY, made_by=made_by)

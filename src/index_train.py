@@ -1,7 +1,7 @@
 """Train the quantiser that the indexes of all embedding blocks share.
 
     python src/index_train.py --embeddings results/embed/crawl-?????.parquet \\
-        --out results/index/trained.faiss
+        --copies results/dedup/copies.parquet --out results/index/trained.faiss
 """
 
 from pathlib import Path
@@ -15,6 +15,7 @@ from sauropod.retrieve.vectors import StoredVectors
 
 def main(
     embeddings: tuple[Path, ...],
+    copies: Path,
     out: Path,
     knobs: Knobs[Index],
 ) -> None:
@@ -23,11 +24,12 @@ def main(
     Args:
         embeddings: EMBEDDINGS to draw the sample from: of the pool's first source, so that what
             is appended later changes nothing.
+        copies: COPIES of the pool: only kept images are drawn.
         out: Empty Faiss index to write.
     """
     for path in embeddings:
         schema.check(path, schema.EMBEDDINGS)
-    stored = StoredVectors(embeddings, schema.EMBEDDINGS, unit=True)
+    stored = StoredVectors(embeddings, schema.EMBEDDINGS, copies=copies, unit=True)
     training = index.Training(
         sample=knobs.train_sample,
         list_iterations=knobs.list_iterations,

@@ -5,7 +5,8 @@
         --embeddings results/embed/crawl-?????.parquet \\
         --index results/index/crawl-block-{00000..00063}.faiss --index-shards 64 64 ... \\
         --centroids results/cluster/centroids.safetensors \\
-        --clusters results/cluster/crawl-?????.parquet --out results/retrieve/imagenet22k.parquet \\
+        --clusters results/cluster/crawl-?????.parquet --copies results/dedup/copies.parquet \\
+        --out results/retrieve/imagenet22k.parquet \\
         --summary results/retrieve/imagenet22k.summary.parquet
 """
 
@@ -23,6 +24,7 @@ def main(
     dataset: str,
     rows: tuple[str, ...],
     queries: tuple[Path, ...],
+    copies: Path,
     out: Path,
     summary: Path,
     knobs: Knobs[Retrieve],
@@ -38,6 +40,7 @@ def main(
         dataset: Name of the curated dataset.
         rows: Its rows of the recipe, `dataset:sample:N` or `dataset:cluster`.
         queries: EMBEDDINGS of the dataset's shards.
+        copies: COPIES of the pool: only kept images are retrieved.
         out: Table to write (NEIGHBOURS).
         summary: Table to write (SUMMARY): nominal counts, collisions, what the cap took.
         embeddings: EMBEDDINGS of every shard of the pool, for mode sample.
@@ -53,6 +56,7 @@ def main(
         shards=index_shards,
         centroids=centroids,
         clusters=clusters,
+        copies=copies,
     )
     results = [retrieval.run(row, queries, pool, knobs) for row in wanted]
     made_by = io.stamp("retrieve", knobs=knobs, inputs=[*queries, *pool.files()])

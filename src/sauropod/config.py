@@ -228,7 +228,7 @@ class Dedup:
 class Embed:
     """Embed images with the bootstrap backbone."""
 
-    version: int = 1
+    version: int = 2
     """Raise when the code changes results."""
     weights: str = ""
     """Backbone weights; empty pretrains one on the curated sets."""
@@ -264,7 +264,7 @@ class Index:
 class Cluster:
     """Cluster the pool's embeddings by k-means: a sample is fitted, then every shard assigned."""
 
-    version: int = 3
+    version: int = 4
     """Raise when the code changes results."""
     seed: int = 0
     """Seed of the sample and of the first centroids."""
@@ -275,7 +275,7 @@ class Cluster:
     levels: Literal[1, 2] = 1
     """2: sqrt(clusters) first, then each is split; far less work, a slightly worse objective."""
     sample: int = 25_600_000
-    """Embeddings the centroids are fitted on."""
+    """Embeddings of the pool's first source that the centroids are fitted on."""
     resampling_steps: int = 0
     """How often they are fitted again on the points nearest to them; for balance, not retrieval."""
     points_per_cluster: int = 10

@@ -286,6 +286,11 @@ class Dag:
         """COPIES table that says which images of a pool shard are kept; none for curated ones."""
         return ["results/dedup/copies.parquet"] if self._is_pool(shard) else []
 
+    def followed(self, stage: str) -> str:
+        """Knobs the pool follows in a stage: its own; in `embed` those of what is kept, too."""
+        keeping = ("train_sscd", "describe", "hash", "link", "dedup") if stage == "embed" else ()
+        return " ".join(self.knobs[name] for name in (stage, *keeping))
+
     def queries_of(self, dataset: str) -> list[str]:
         """Embeddings of a curated dataset's shards."""
         return [f"results/embed/{s}.parquet" for s in self.curated if self._source(s) == dataset]

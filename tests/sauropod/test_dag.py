@@ -44,6 +44,12 @@ def test_pool_images_are_the_screened_ones() -> None:
     assert dag().copies_of("good-00000") == []
 
 
+def test_pool_embeddings_follow_the_knobs_that_decide_what_is_kept() -> None:
+    changed = dag(link={"neighbours": 5})
+    assert changed.followed("embed") != dag().followed("embed")
+    assert changed.followed("index") == dag().followed("index")
+
+
 def test_recipe_decides_who_retrieves() -> None:
     assert dag().retrieved == ["good", "fine"]
     assert dag().retrieve_flags("good") == (

@@ -113,6 +113,7 @@ class Run:
         self.early = [f"crawl-{i:05d}" for i in range(num_shards - num_late)]
         self.late = [f"late-{i:05d}" for i in range(num_late)]
         self.shards = self.early + self.late
+        self.embedded: set[Path] = set()
         for i, name in enumerate(self.shards):
             part = numbers[i::num_shards]
             number = i if name in self.early else 1 << 16 | self.late.index(name)
@@ -224,21 +225,36 @@ class Run:
         )
 
     def keep(self) -> None:
-        """What embed does: embeddings of kept images only."""
+        """What embed does: embeddings of kept images only; a shard is embedded once."""
         copies = schema.read(self.at("dedup", "copies"), schema.COPIES)
         kept = copies.filter("kept")["image_id"]
-        for path in self.pool("embed"):
+        for path in sorted({*self.pool("embed")} - self.embedded):
+            self.embedded.add(path)
             frame = schema.read(path, schema.EMBEDDINGS)
             frame = frame.filter(pl.col("image_id").is_in(kept.implode()))
             schema.write(frame, path, schema.EMBEDDINGS, made_by=MADE_BY)
 
+    @property
+    def copies(self) -> Path:
+        return self.at("dedup", "copies")
+
+    @property
+    def first(self) -> tuple[Path, ...]:
+        """Embeddings of the first source."""
+        return tuple(self.at("embed", name) for name in self.early)
+
     def select(self) -> None:
+        """Like Snakemake: what is fitted and assigned is not so again."""
         trained, centroids = self.folder / "index.faiss", self.folder / "centroids.safetensors"
         knobs = config.Index(factory="IVF2,Flat")
-        script("index_train").main(embeddings=self.pool("embed"), out=trained, knobs=knobs)
+        if not trained.exists():
+            script("index_train").main(
+                embeddings=self.first, copies=self.copies, out=trained, knobs=knobs
+            )
         for name, shards in self.blocks.items():
             script("index").main(
                 embeddings=tuple(self.at("embed", shard) for shard in shards),
+                copies=self.copies,
                 trained=trained,
                 block=name,
                 out=self.folder / "index" / f"{name}.faiss",
@@ -251,6 +267,7 @@ class Run:
             rows=("set:sample:3", "set:cluster"),
             queries=(self.at("embed", "set-00000"),),
             embeddings=self.pool("embed"),
+            copies=self.copies,
             out=self.at("retrieve", "set"),
             summary=self.at("retrieve", "summary"),
             knobs=config.Retrieve(min_queries=2, per_cluster=5, cap=12),
@@ -262,17 +279,11 @@ class Run:
 
     def cluster(self, centroids: Path) -> None:
         knobs = config.Cluster(clusters=8, iterations=5, sample=100)
-        sample = self.folder / "sample.safetensors"
-        script("cluster_sample").main(
-            embeddings=self.pool("embed"),
-            out=sample,
-            summary=self.at("cluster", "summary"),
-            knobs=knobs,
-        )
-        script("cluster").main(
-            vectors=sample, out=centroids, knobs=knobs, checkpoints=self.folder / "checkpoints"
-        )
+        if not centroids.exists():
+            self._fit_clusters(centroids, knobs)
         for name in self.shards:
+            if self.at("cluster", name).exists():
+                continue
             script("assign").main(
                 embeddings=self.at("embed", name),
                 images=self.at("images", name),
@@ -282,6 +293,19 @@ class Run:
                 summary=self.at("cluster_summary", name),
                 knobs=knobs,
             )
+
+    def _fit_clusters(self, centroids: Path, knobs: config.Cluster) -> None:
+        sample = self.folder / "sample.safetensors"
+        script("cluster_sample").main(
+            embeddings=self.first,
+            copies=self.copies,
+            out=sample,
+            summary=self.at("cluster", "summary"),
+            knobs=knobs,
+        )
+        script("cluster").main(
+            vectors=sample, out=centroids, knobs=knobs, checkpoints=self.folder / "checkpoints"
+        )
 
     def manifest(self) -> None:
         script("manifest").main(

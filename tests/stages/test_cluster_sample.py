@@ -22,7 +22,7 @@ def test_shard_count_does_not_matter(make_run: Callable[[int], Run], curation: R
 
 def test_command_line(curation: Run, tmp_path: Path) -> None:
     assert "--sample" in command("cluster_sample", "--help").stdout
-    out = ("--out", tmp_path / "s", "--summary", tmp_path / "t")
+    out = ("--copies", curation.copies, "--out", tmp_path / "s", "--summary", tmp_path / "t")
     done = command("cluster_sample", "--embeddings", *curation.pool("images"), *out)
     assert done.returncode == 2
     assert "expected a table EMBEDDINGS" in done.stderr.splitlines()[-1]

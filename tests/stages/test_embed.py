@@ -63,6 +63,7 @@ def test_kept_images_only(
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-3)
     expected = {("embed", "kept"): len(kept), ("embed", "not_an_image"): 1}
     assert summary_of(summary) == expected | ({("embed", "not_kept"): 1} if pool else {})
+    assert pl.read_parquet_metadata(out)["lacks"] == "[0]"
 
 
 def test_command_line(inputs: dict[str, Path], tmp_path: Path) -> None:

@@ -16,7 +16,16 @@ def test_everything_is_added(curation: Run) -> None:
 
 def test_command_line(curation: Run, tmp_path: Path) -> None:
     assert "--factory" in command("index", "--help").stdout
-    out = ("--out", tmp_path / "x.faiss", "--summary", tmp_path / "s", "--block", "x")
+    out = (
+        "--copies",
+        curation.copies,
+        "--out",
+        tmp_path / "x.faiss",
+        "--summary",
+        tmp_path / "s",
+        "--block",
+        "x",
+    )
     out = (*out, "--trained", curation.folder / "index.faiss")
     done = command("index", "--embeddings", *curation.pool("describe"), *out)
     assert done.returncode == 2

@@ -14,7 +14,7 @@ def test_the_trained_index_is_empty(curation: Run) -> None:
 
 def test_command_line(curation: Run, tmp_path: Path) -> None:
     assert "--factory" in command("index_train", "--help").stdout
-    out = ("--out", tmp_path / "x.faiss")
+    out = ("--copies", curation.copies, "--out", tmp_path / "x.faiss")
     done = command("index_train", "--embeddings", *curation.pool("describe"), *out)
     assert done.returncode == 2
     assert "a table EMBEDDINGS" in done.stderr.splitlines()[-1]

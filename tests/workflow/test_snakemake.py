@@ -105,39 +105,54 @@ def test_only_what_changed_reruns(tmp_path: Path) -> None:
 
 FAKE = """#!/bin/bash
 while [ $# -gt 0 ]; do
-  case "$1" in --out*|--summary|--screened) mkdir -p "$(dirname "$2")"; echo > "$2";; esac
+  case "$1" in --out*|--summary|--screened|--uncurated)
+    mkdir -p "$(dirname "$2")"; echo > "$2";;
+  esac
   shift
 done
 """
 
 
-def test_an_appended_crawl_searches_nothing_old_in_old(tmp_path: Path) -> None:
-    """A finished search made by a `python` that only touches what it is to write."""
+def test_an_appended_crawl_redoes_nothing_old(tmp_path: Path) -> None:
+    """A finished run made by a `python` that only touches what it is to write.
+
+    Of the old shards only indexes of embeddings are made again, and what is merged of searches.
+    """
     fake = tmp_path / "bin" / "python"
     fake.parent.mkdir()
     fake.write_text(FAKE)
     fake.chmod(0o755)
     (tmp_path / "photos").mkdir()
-    blocks = ["curated=[]", "benchmarks=[]", "manifest={recipe: []}", "link={shards_per_block: 1}"]
-    blocks += ["describe={weights: photos}", "embed={weights: photos}"]
-    blocks += ["screen={nsfw_model: photos, faces_model: photos}"]
+    blocks = ["curated=[{name: good, path: photos}]", "benchmarks=[]", "link={shards_per_block: 1}"]
+    blocks += ["manifest={recipe: ['good:sample:4', 'good:cluster']}", "embed={weights: photos}"]
+    blocks += ["describe={weights: photos}", "screen={nsfw_model: photos, faces_model: photos}"]
     old = "{name: old, path: photos, shards: 2}"
-    merged = [f"results/link/{name}.parquet" for name in ("old-block-00000", "old-block-00001")]
-    late = "results/link/late-block-00000.parquet"
     path = f"{fake.parent}:{Path(sys.executable).parent}:{os.environ['PATH']}"
-    flags = ["--config", *blocks]
-    pool = [*flags, f"pool=[{old}]", "--", *merged]
+    ending = ["--", "results/manifest/lvd.parquet"]
+    pool = ["--config", *blocks, f"pool=[{old}]", *ending]
     first = snakemake("--cores", "2", *pool, directory=tmp_path, PATH=path)
     assert first.returncode == 0, first.stdout + first.stderr
-    pool = [*flags, f"pool=[{old}, {{name: late, path: photos}}]", "--", *merged, late]
+    pool = ["--config", *blocks, f"pool=[{old}, {{name: late, path: photos}}]", *ending]
     plan = snakemake("-n", *pool, directory=tmp_path, PATH=path)
     assert plan.returncode == 0, plan.stdout + plan.stderr
     told = plan.stdout + plan.stderr
     outputs = re.findall(r"^    output: (.*)$", told, re.MULTILINE)
+    again = [path for paths in outputs for path in paths.split(", ") if "late" not in path]
+    merged = ["old-block-00000", "old-block-00001", "all-references-00000"]
+    whole = ["hash/duplicates", "hash/summary", "dedup/copies", "dedup/summary", "retrieve/good"]
+    whole += ["retrieve/good.summary", "manifest/lvd", "manifest/uncurated", "manifest/summary"]
+    whole += [f"link/{name}{end}" for name in merged for end in ("", ".summary")]
+    whole += ["index/old-block-00000.summary"]
+    expected = [f"results/{name}.parquet" for name in whole]
+    assert sorted(again) == sorted([*expected, "results/index/old-block-00000.faiss"])
     searches = {path for path in outputs if path.startswith("results/link/parts/")}
-    assert len(searches) == 3 * 3 - 2 * 2
-    assert all("late-block-00000" in path for path in searches)
-    indexes = [path for path in outputs if path.endswith(".faiss")]
-    assert indexes == ["results/link/index/late-block-00000.faiss"]
-    assert "rule fit_hash:" not in told
-    assert not [path for path in outputs if "describe/old" in path or "hash/old" in path]
+    assert len(searches) == 4 * 3 - 3 * 2
+    late = [path for path in outputs if "late" in path]
+    for stage in ("describe", "screen", "hash", "embed", "cluster", "link/index"):
+        assert any(f"results/{stage}/late" in path for path in late), stage
+    changed = ["dedup={copy_threshold: 0.7}", "cluster={clusters: 7}", *pool[1:]]
+    plan = snakemake("-n", "--config", *changed, directory=tmp_path, PATH=path)
+    told = plan.stdout + plan.stderr
+    for again in ("embed/old-00000", "embed/old-00001", "cluster/centroids", "cluster/old-00000"):
+        assert f"output: results/{again}." in told, "a knob that is changed along is overlooked"
+    assert "output: results/embed/good" not in told

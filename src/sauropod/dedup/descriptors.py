@@ -22,9 +22,7 @@ from sauropod import images, io, schema
 from sauropod.config import Describe
 from sauropod.models.sscd import IMAGENET_MEAN, IMAGENET_STD
 from sauropod.progress import track
-
-NORM_SLACK = 0.01
-"""How far the length of a normalised vector may be from 1; float16 takes less than a tenth."""
+from sauropod.retrieve.vectors import is_unit
 
 
 def resize(image: Image.Image, *, mode: Literal["short", "square"], resolution: int) -> np.ndarray:
@@ -65,12 +63,6 @@ def describe_pixels(model: nn.Module, pixels: list[np.ndarray], *, device: torch
         for i, row in zip(members, found.cpu(), strict=True):
             rows[i] = row
     return torch.stack(rows)
-
-
-def of_unit_length(vectors: np.ndarray) -> np.ndarray:
-    """Which of (n, D) vectors are of length 1: neither zero nor NaN nor infinite; (n,) bool."""
-    lengths = torch.linalg.vector_norm(torch.tensor(vectors), dim=1, dtype=torch.float32)
-    return (lengths - 1).abs().numpy() < NORM_SLACK
 
 
 def describe_shard(
@@ -116,7 +108,7 @@ def describe_shard(
                 continue
             found = describe_pixels(model, [p for _, p in good], device=device)
             stored = found.numpy().astype(np.float16)
-            sound = of_unit_length(stored)
+            sound = is_unit(stored)
             dropped.update(["bad_descriptor"] * int((~sound).sum()))
             ids += [image_id for (image_id, _), kept in zip(good, sound, strict=True) if kept]
             parts.append(stored[sound])

@@ -7,10 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from sauropod import schema
-from sauropod.dedup.descriptors import of_unit_length
 from sauropod.dedup.pca_hash import pixel_shard
 from sauropod.errors import InputError
-from sauropod.retrieve.vectors import StoredVectors
+from sauropod.retrieve.vectors import StoredVectors, is_unit
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ class Features:
             found = pixel_shard(schema.read(path, schema.IMAGES).sort("image_id"))
         else:
             ids, vectors = StoredVectors([path], schema.DESCRIPTORS).shard(path)
-            good = of_unit_length(vectors)
+            good = is_unit(vectors)
             bad = len(good) - int(good.sum())
             found = ids[good], vectors[good], {"bad_descriptor": bad} if bad else {}
         if (found[0][1:] == found[0][:-1]).any():

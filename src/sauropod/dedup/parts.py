@@ -1,7 +1,8 @@
 """What a search of one block in another says of itself, so that only what belongs together joins.
 
 Old blocks of a pool are not searched again when a crawl is appended, so a part may outlive what it
-was made from: it names the images it was made without, and `check` compares.
+was made from: it names the images it was made without, and `check` compares. A duplicate that is
+forgotten is in no table any more: `forgotten` writes it into the parts made without it.
 """
 
 import json
@@ -18,6 +19,8 @@ from sauropod.retrieve.vectors import StoredVectors
 
 ROW_BITS = 32
 SEARCHED = ("queries", "pool")
+FORGOTTEN = "without_forgotten"
+"""Metadata of a part: ids (JSON) of the duplicates it was made without and that are forgotten."""
 
 
 def made_of(queries: StoredVectors, pool: StoredVectors, *, num_queries: int) -> dict[str, str]:
@@ -60,11 +63,24 @@ def check(parts: Sequence[Path], *, duplicates: np.ndarray, knobs: str) -> Mappi
             expected = "a search of the same queries with the same knobs"
             raise InputError(path, expected=expected, found="one of another run", fix=fix)
         for name in SEARCHED:
-            then = json.loads(facts[name])
-            if then != _selection(then["first"], then["last"], duplicates):
+            then, gone = json.loads(facts[name]), _forgotten(facts)
+            if then != _selection(then["first"], then["last"], duplicates, gone):
                 expected = "a search among the images that are no duplicates now"
                 raise InputError(path, expected=expected, found="one among others", fix=fix)
     return first
+
+
+def forgotten(facts: Mapping[str, str], duplicates: np.ndarray) -> dict[str, str]:
+    """Metadata that a part gets when images are forgotten; none when it was not without them.
+
+    Args:
+        facts: Its metadata.
+        duplicates: Ids (uint64) to be forgotten that are duplicates still.
+    """
+    spans = [json.loads(facts[name]) for name in SEARCHED if name in facts]
+    inside = {i for i in duplicates.tolist() for s in spans if s["first"] <= i <= s["last"]}
+    every = sorted(inside.union(_forgotten(facts).tolist()))
+    return {FORGOTTEN: json.dumps(every)} if inside else {}
 
 
 def _metadata(path: Path) -> Mapping[str, str]:
@@ -79,9 +95,14 @@ def _span(stored: StoredVectors) -> tuple[int, int]:
     return low >> ROW_BITS << ROW_BITS, (high >> ROW_BITS << ROW_BITS) + 2**ROW_BITS - 1
 
 
-def _selection(first: int, last: int, without: np.ndarray) -> dict[str, int | str]:
+def _forgotten(facts: Mapping[str, str]) -> np.ndarray:
+    return np.array(json.loads(facts.get(FORGOTTEN, "[]")), np.uint64)
+
+
+def _selection(first: int, last: int, *without: np.ndarray) -> dict[str, int | str]:
     """A span of ids, and a digest of those left out: their number, and the sum of their mixes."""
-    low, high = np.searchsorted(without, np.array([first, last + 1], np.uint64))
-    left_out = without[low:high]
+    bounds = np.array([first, last + 1], np.uint64)
+    inside = [ids[slice(*np.searchsorted(ids, bounds))] for ids in without]
+    left_out = np.unique(np.concatenate(inside)) if len(inside) > 1 else inside[0]
     digest = f"{len(left_out)}-{int(mix(left_out).sum(dtype=np.uint64)):016x}"
     return {"first": first, "last": last, "without": digest}

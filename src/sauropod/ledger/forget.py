@@ -24,6 +24,7 @@ import numpy as np
 import polars as pl
 
 from sauropod import io, schema
+from sauropod.dedup import parts
 from sauropod.errors import InputError
 from sauropod.ledger import refusals
 from sauropod.ledger.catalogue import FOLDER, Catalogue
@@ -117,6 +118,8 @@ def apply(tables: Catalogue, found: pl.DataFrame, requests: Requests, *, at: dat
     done = _done(found)
     for row in placed(found):
         _overwrite(tables, row)
+    # Before DUPLICATES lose their rows: they say who is a duplicate, after a crash too.
+    _tell_parts(tables, found["image_id"].unique())
     for path, table, doomed in _changes(tables, found, requests):
         if rows := _hits(path, table, doomed):
             _rewrite(path, table, doomed, rows=rows)
@@ -215,8 +218,7 @@ def _hits(path: Path, table: Table, doomed: pl.Expr) -> int:
 
 def _rewrite(path: Path, table: Table, doomed: pl.Expr, *, rows: int) -> None:
     """Replace a table by itself without (or with marked) doomed rows, time and provenance kept."""
-    before, times = pl.read_parquet_metadata(path), path.stat()
-    metadata = {key: value for key, value in before.items() if not key.startswith("ARROW:")}
+    metadata = _metadata(path)
     metadata[COUNT] = str(rows + int(metadata.get(COUNT, "0")))
     frame = schema.scan(path, table)
     if table in (schema.IMAGES, schema.LINKS):
@@ -227,9 +229,32 @@ def _rewrite(path: Path, table: Table, doomed: pl.Expr, *, rows: int) -> None:
     if table is schema.MANIFEST:
         earlier = json.loads(metadata.get(BEFORE, "[]"))
         metadata[BEFORE] = json.dumps([*earlier, io.sha256_file(path)])
+    _replace(path, frame, metadata)
+
+
+def _replace(path: Path, frame: pl.LazyFrame, metadata: dict[str, str]) -> None:
+    times = path.stat()
     with io.replacing(path) as temporary:
         frame.sink_parquet(temporary, metadata=metadata)
         os.utime(temporary, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+def _tell_parts(tables: Catalogue, ids: pl.Series) -> None:
+    """Tell every search made without duplicates which of them are forgotten."""
+    files = tables.files(schema.DUPLICATES)
+    lost = pl.col("image_id").is_in(ids.implode())
+    rows = [schema.scan(p, schema.DUPLICATES).filter(lost).select("image_id") for p in files]
+    if not rows or (doomed := pl.concat(rows).collect()["image_id"]).is_empty():
+        return
+    for path in tables.files(schema.PAIRS):
+        metadata = _metadata(path)
+        if told := parts.forgotten(metadata, doomed.to_numpy()):
+            _replace(path, schema.scan(path, schema.PAIRS), metadata | told)
+
+
+def _metadata(path: Path) -> dict[str, str]:
+    told = pl.read_parquet_metadata(path)
+    return {key: value for key, value in told.items() if not key.startswith("ARROW:")}
 
 
 def _remove_from_indexes(tables: Catalogue, ids: pl.Series) -> None:

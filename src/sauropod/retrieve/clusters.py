@@ -9,43 +9,55 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-import torch
 
 from sauropod import schema, streaming
 from sauropod.errors import InputError
 from sauropod.progress import track
-from sauropod.retrieve import kmeans, vector_file
+from sauropod.retrieve import kept, kmeans, vector_file
 from sauropod.retrieve.draw import Reservoir, content_key, draw_keys
+from sauropod.retrieve.vectors import is_unit
 from sauropod.schema import CLUSTERS
 
 CHUNK_ROWS = 65_536
 """Embeddings of the pool looked at together."""
-NORM_SLACK = 0.01
-"""How far the length of a normalised vector may be from 1; float16 takes less than a tenth."""
 WAITING_ROWS = 4_000_000
 """Rows of a draw that wait before they are sorted out; beyond a quarter of what is wanted."""
 
 
-def embeddings(path: Path) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:
-    """Read a file of EMBEDDINGS in chunks, in its order.
+def embeddings(
+    path: Path, *, copies: Path | None = None
+) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:
+    """Read a file of EMBEDDINGS in chunks, in its order; with COPIES, of kept images only.
 
     Yields:
         Ids (n,) uint64 and float16 vectors (n, d) of length 1, and how many others there were:
         NaN, infinite, zero or not normalised.
     """
-    for frame in streaming.chunks(path, schema.EMBEDDINGS, rows=CHUNK_ROWS):
+    wanted = np.empty(0, np.uint64)
+    if copies is not None:
+        every = schema.read(path, schema.EMBEDDINGS, ["image_id"])["image_id"].to_numpy()
+        wanted = every[kept.rows_of(path, every, copies=copies)]
+    for chunk in streaming.chunks(path, schema.EMBEDDINGS, rows=CHUNK_ROWS):
+        inside = np.isin(chunk["image_id"].to_numpy(), wanted)
+        frame = chunk if copies is None else chunk.filter(pl.Series(inside))
         vectors = schema.vectors(frame, "embedding")
-        lengths = torch.linalg.vector_norm(torch.tensor(vectors), dim=1, dtype=torch.float32)
-        good = (lengths - 1).abs().numpy() < NORM_SLACK
+        good = is_unit(vectors)
         yield frame["image_id"].to_numpy()[good], vectors[good], int((~good).sum())
 
 
 def draw_sample(
-    paths: Sequence[Path], out: Path, *, size: int, seed: int, metadata: dict[str, str]
+    paths: Sequence[Path],
+    out: Path,
+    *,
+    size: int,
+    seed: int,
+    metadata: dict[str, str],
+    copies: Path | None = None,
 ) -> tuple[int, int]:
     """Write a seeded sample of the pool's embeddings for k-means to a file of vectors.
 
-    Memory is 36 bytes per vector of the sample and a row group; scratch beside `out` is 9/8 of it.
+    With COPIES only of kept images. Memory is 36 bytes per vector of the sample and a row group;
+    scratch beside `out` is 9/8 of it.
 
     Returns:
         Good embeddings of the pool, and bad ones.
@@ -61,7 +73,7 @@ def draw_sample(
     num_good = num_bad = 0
     try:
         for path in track(paths, total=len(paths), label="sample", unit="shards"):
-            for _, vectors, bad in embeddings(path):
+            for _, vectors, bad in embeddings(path, copies=copies):
                 num_good, num_bad = num_good + len(vectors), num_bad + bad
                 if len(vectors):
                     widths.setdefault(vectors.shape[1], path)
@@ -136,10 +148,11 @@ def _once(ids: pl.Series, where: Path | str) -> None:
 
 @dataclass(frozen=True)
 class ClusterFiles:
-    """Files of CLUSTERS; iterating reads a million rows at a time."""
+    """Files of CLUSTERS; iterating reads a million rows at a time, with COPIES the kept ones."""
 
     paths: Sequence[Path]
     num_clusters: int
+    copies: Path | None = None
 
     def __iter__(self) -> Iterator[pl.DataFrame]:
         """Yield the rows of every file in chunks.
@@ -154,7 +167,12 @@ class ClusterFiles:
                     fix = "assign the shard again to these centroids"
                     found = str(rows["cluster"].max())
                     raise InputError(path, expected=expected, found=found, fix=fix)
-                yield rows
+                yield rows if self.copies is None else self._kept(rows, self.copies)
+
+    @staticmethod
+    def _kept(rows: pl.DataFrame, copies: Path) -> pl.DataFrame:
+        ids = rows["image_id"].to_numpy()
+        return rows.filter(pl.Series(np.isin(ids, kept.ids_of(copies, ids))))
 
     def sizes(self) -> np.ndarray:
         """Images of every cluster, (K,) int64."""

@@ -17,18 +17,20 @@ from torch import Tensor, nn
 from sauropod import images, io, schema
 from sauropod.config import Embed
 from sauropod.progress import track
+from sauropod.retrieve import kept
 from sauropod.train.augment import eval_crop, normalise
 
 Place = tuple[int, str, int, int]
 """Image id, tar, offset and number of bytes."""
 
 
-def kept_only(table: pl.DataFrame, copies: pl.DataFrame | None) -> pl.DataFrame:
-    """Rows of IMAGES with status ok that deduplication kept; without COPIES, all with status ok."""
+def kept_only(table: pl.DataFrame, copies: Path | None) -> pl.DataFrame:
+    """Rows of IMAGES with status ok that COPIES keeps; without COPIES, all with status ok."""
     usable = table.filter(pl.col("status") == "ok")
     if copies is None:
         return usable
-    return usable.join(copies.filter("kept").select("image_id"), on="image_id", how="semi")
+    ids = usable["image_id"].to_numpy()
+    return usable.filter(pl.Series(np.isin(ids, kept.ids_of(copies, ids))))
 
 
 def embed(

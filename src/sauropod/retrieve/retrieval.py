@@ -26,7 +26,7 @@ class Pool:
     """Files of the pool.
 
     `embeddings` and `index` serve mode sample, `centroids` and `clusters` mode cluster. Each index
-    holds the next so many (`shards`) of the embeddings.
+    holds the next so many (`shards`) of the embeddings. What `copies` does not keep is left out.
     """
 
     embeddings: Sequence[Path]
@@ -34,11 +34,12 @@ class Pool:
     shards: Sequence[int]
     centroids: Path | None
     clusters: Sequence[Path]
+    copies: Path | None = None
 
     def files(self) -> list[Path]:
         """Every file there is."""
-        centroids = [] if self.centroids is None else [self.centroids]
-        return [*self.embeddings, *self.index, *centroids, *self.clusters]
+        single = [path for path in (self.centroids, self.copies) if path is not None]
+        return [*self.embeddings, *self.index, *single, *self.clusters]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +114,7 @@ def _blocks(row: Row, files: Pool, knobs: Retrieve) -> Iterator[search.Block]:
     last = 0
     for path, size in zip(files.index, files.shards, strict=True):
         embeddings = files.embeddings[last : last + size]
-        stored = StoredVectors(embeddings, schema.EMBEDDINGS, unit=True)
+        stored = StoredVectors(embeddings, schema.EMBEDDINGS, copies=files.copies, unit=True)
         yield search.open_block(path, stored, num_probes=knobs.num_probes)
         last += size
 
@@ -131,7 +132,7 @@ def _cluster(row: Row, queries: np.ndarray, files: Pool, knobs: Retrieve) -> Res
     hit = sample.query_clusters(queries, centroids, min_queries=knobs.min_queries)
     _needed(next(iter(files.clusters), None), "--clusters", row)
     rows, drawn = sample.by_cluster(
-        ClusterFiles(files.clusters, len(centroids)),
+        ClusterFiles(files.clusters, len(centroids), files.copies),
         hit,
         dataset=row.dataset,
         per_cluster=knobs.per_cluster,

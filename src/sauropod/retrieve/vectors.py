@@ -10,6 +10,7 @@ import torch
 
 from sauropod import schema
 from sauropod.errors import InputError
+from sauropod.retrieve import kept
 from sauropod.schema import Table
 
 Shard = tuple[np.ndarray, np.ndarray]
@@ -29,13 +30,15 @@ def is_unit(vectors: np.ndarray) -> np.ndarray:
 class StoredVectors:
     """Files of DESCRIPTORS or EMBEDDINGS; iterating reads one file at a time, empty ones skipped.
 
-    `without` are image ids (uint64, ascending) that are left out. `unit` leaves out what has not
-    length 1 and counts it in `dropped`, a file as often as it is read.
+    `without` are image ids (uint64, ascending) that are left out, and so is what `copies`, COPIES
+    of the pool, does not keep. `unit` leaves out what has not length 1 and counts it in `dropped`,
+    a file as often as it is read.
     """
 
     paths: Sequence[Path]
     table: Table
     without: np.ndarray = field(default_factory=lambda: np.empty(0, np.uint64))
+    copies: Path | None = None
     unit: bool = False
     dropped: dict[Path, int] = field(default_factory=dict)
 
@@ -43,8 +46,8 @@ class StoredVectors:
         """Yield every shard, in the order of the files, rows by ascending id.
 
         Raises:
-            InputError: not a file of the table, a damaged one, or vectors of another width than
-                before.
+            InputError: not a file of the table, a damaged one, vectors of another width than
+                before, or a kept image that has none.
         """
         width = None
         for path in self.paths:
@@ -66,13 +69,15 @@ class StoredVectors:
         ids, vectors = _read(path, self.table)
         if len(ids):
             low, high = np.searchsorted(self.without, [ids[0], ids[-1] + np.uint64(1)])
-            kept = ~np.isin(ids, self.without[low:high])
+            wanted = ~np.isin(ids, self.without[low:high])
+            if self.copies is not None:
+                wanted &= kept.rows_of(path, ids, copies=self.copies)
             if self.unit:
                 good = is_unit(vectors)
-                self.dropped[path] = int((kept & ~good).sum())
-                kept &= good
-            if not kept.all():
-                ids, vectors = ids[kept], vectors[kept]
+                self.dropped[path] = int((wanted & ~good).sum())
+                wanted &= good
+            if not wanted.all():
+                ids, vectors = ids[wanted], vectors[wanted]
         return ids, vectors
 
     def arrays(self) -> Iterator[np.ndarray]:

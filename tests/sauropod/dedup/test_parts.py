@@ -59,3 +59,18 @@ def test_another_run_is_one_sentence(tmp_path: Path) -> None:
         parts.check([path], duplicates=np.empty(0, np.uint64), knobs="other")
     with pytest.raises(InputError, match="--parts: expected the parts of a search"):
         parts.check([], duplicates=np.empty(0, np.uint64), knobs="{}")
+
+
+def test_a_forgotten_duplicate_is_left_out_still(tmp_path: Path) -> None:
+    """As often as it is told; what is a duplicate in no shard of the part changes nothing."""
+    path = _part(tmp_path, without=[1, ONE])
+    facts = pl.read_parquet_metadata(path)
+    told = parts.forgotten(facts, np.array([ONE, 5 * ONE], np.uint64))
+    assert parts.forgotten({**facts, **told}, np.array([ONE], np.uint64)) == told
+    assert parts.forgotten(facts, np.array([5 * ONE], np.uint64)) == {}
+    empty = pl.DataFrame(schema=dict(schema.PAIRS.columns))
+    schema.write(empty, path, schema.PAIRS, made_by={**facts, **told})
+    parts.check([path], duplicates=np.array([1], np.uint64), knobs="{}")
+    parts.check([path], duplicates=np.array([1, ONE], np.uint64), knobs="{}")
+    with pytest.raises(InputError, match="found one among others"):
+        parts.check([path], duplicates=np.array([1, 2], np.uint64), knobs="{}")

@@ -5,15 +5,18 @@ import tarfile
 from datetime import UTC, datetime
 
 import faiss
+import numpy as np
 import polars as pl
 import pytest
 from tests.sauropod.ledger.conftest import URLS, TinyRun, sha256
 
 from sauropod import io, schema
+from sauropod.dedup import parts
 from sauropod.errors import InputError
 from sauropod.ledger import forget, refusals, trained
 from sauropod.ledger.catalogue import Catalogue
 from sauropod.ledger.requests import Requests
+from sauropod.retrieve.vectors import StoredVectors
 
 AT = datetime(2026, 1, 2, tzinfo=UTC)
 NAMED = ("image_id", "neighbour_id")
@@ -199,3 +202,36 @@ def test_the_users_own_tars_lose_sidecars_too(tiny_run: TinyRun) -> None:
     assert b"nine.org" not in data
     assert b"picture" not in data
     assert b"another" in data
+
+
+def _duplicates(run: TinyRun) -> np.ndarray:
+    rows = run.read("hash/duplicates.parquet", schema.DUPLICATES)
+    return rows["image_id"].sort().to_numpy()
+
+
+@pytest.mark.parametrize("crash", [False, True])
+def test_searches_outlive_a_forgotten_duplicate(
+    tiny_run: TinyRun, monkeypatch: pytest.MonkeyPatch, crash: bool
+) -> None:
+    """So that an appended crawl does not make the old ones be searched again."""
+    files = sorted(tiny_run.results.glob("describe/*.parquet"))
+    stored = StoredVectors(files, schema.DESCRIPTORS, _duplicates(tiny_run))
+    num_queries = len(stored.load()[0])
+    made_by = {**parts.made_of(stored, stored, num_queries=num_queries), "knobs": "{}"}
+    path = tiny_run.results / "link/parts/crawl-block-00000/crawl-block-00000.parquet"
+    schema.write(
+        pl.DataFrame(schema=dict(schema.PAIRS.columns)), path, schema.PAIRS, made_by=made_by
+    )
+    times, requests = tiny_run.times(), Requests(urls=frozenset([URLS[5]]))
+    if crash:
+        with monkeypatch.context() as broken:
+            broken.setattr(forget, "_remove_from_indexes", None)
+            with pytest.raises(TypeError):
+                forgotten(tiny_run, requests)
+    forgotten(tiny_run, requests)
+    assert tiny_run.times() == times
+    assert not len(_duplicates(tiny_run))
+    parts.check([path], duplicates=_duplicates(tiny_run), knobs="{}")
+    another = np.array([tiny_run.ids[URLS[3]]], np.uint64)
+    with pytest.raises(InputError, match="found one among others"):
+        parts.check([path], duplicates=another, knobs="{}")

@@ -68,11 +68,13 @@ def test_batch_size_changes_nothing(table: pl.DataFrame) -> None:
     assert _embed(usable, 1)[0].equals(_embed(usable, 64)[0])
 
 
-def test_copies_and_unusable_images_are_left_out(table: pl.DataFrame) -> None:
+def test_copies_and_unusable_images_are_left_out(table: pl.DataFrame, tmp_path: Path) -> None:
     copies = pl.DataFrame(
         [{"image_id": i, "kept": i in (1, 4)} for i in range(5)], schema=dict(COPIES.columns)
     )
-    assert embeddings.kept_only(table, copies)["image_id"].to_list() == [1]
+    path = tmp_path / "copies.parquet"
+    schema.write(copies, path, COPIES, made_by={})
+    assert embeddings.kept_only(table, path)["image_id"].to_list() == [1]
     found, dropped = _embed(table.clear(), 4)
     assert found.is_empty()
     assert dropped == {}
