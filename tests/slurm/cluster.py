@@ -160,7 +160,7 @@ def _in_etc(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def slurm(*, max_jobs: int = 10_000) -> Iterator[Cluster]:
+def slurm(*, max_jobs: int = 1000) -> Iterator[Cluster]:
     """Run a cluster for as long as the block lasts."""
     path = f"{os.environ['PATH']}:/usr/sbin"
     missing = [name for name in PROGRAMS if shutil.which(name, path=path) is None]

@@ -30,11 +30,14 @@ def _leaves_nothing_behind(cluster: Cluster) -> Iterator[None]:
     assert left == [], "jobs were left in the queue"
 
 
+SMALL = "--launcher slurm --partition gpu --nodes 1 --gpus-per-node 0 --poll-s 2"
+
+
 def on_fake_gpus() -> list[str]:
-    """The profile's own resources, but for `--device=cuda`: a fake GPU computes nothing."""
+    """The profile's own resources, but on the CPU of the nodes: a fake GPU computes nothing."""
     profile = yaml.safe_load((ROOT / "workflow/profiles/slurm/config.yaml").read_text())
     asked = [
-        f"{rule}:{key}={value}"
+        f"{rule}:{key}={SMALL if key == 'launch' else value}"
         for rule, resources in profile["set-resources"].items()
         for key, value in resources.items()
         if key != "speed"

@@ -11,8 +11,10 @@ rule needs_memory:
         "logs/memory-{part}.log",
     resources:
         mem_mb=lambda wildcards, attempt: 400 * attempt,
+        slurm_partition="gpu",
     shell:
-        "python -c 'import time; held = bytearray(500 << 20); held[:] = bytes(500 << 20); time.sleep(8)' 2> {log} && touch {output}"
+        "python -c 'import time; held = bytearray(500 << 20); held[:] = bytes(500 << 20); time.sleep(8)' 2> {log}"
+        " && touch {output}"
 
 
 rule needs_time:
@@ -23,8 +25,9 @@ rule needs_time:
     resources:
         mem_mb=1000,
         runtime=lambda wildcards, attempt: attempt,
+        slurm_partition="gpu",
     shell:
-        "sleep 75 && touch {output}"
+        "[ -e {log} ] || {{ touch {log}; sleep 300; }}; touch {output}"
 
 
 rule needs_a_node:
@@ -45,5 +48,6 @@ rule never:
         "logs/never-{part}.log",
     resources:
         mem_mb=1000,
+        slurm_partition="gpu",
     shell:
         "echo 'never: expected luck' > {log}; exit 2"

@@ -2,11 +2,11 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
 from pathlib import Path
 
 import pytest
-from tests.slurm.cluster import Cluster, slurm, until
+from tests.slurm.cluster import Cluster, until
 from tests.slurm.conftest import ROOT, Workflow
 
 pytestmark = [pytest.mark.slurm, pytest.mark.timeout(900)]
@@ -25,39 +25,58 @@ def missing(directory: Path) -> str:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
 
 
-def test_memory_time_and_a_bad_shard(cluster: Cluster, tmp_path: Path) -> None:
-    """Side by side: two that need more of something get it, one fails alone and is listed."""
-    run = drills(cluster, tmp_path, "memory-1", "time-1", "never-1")
-    assert run.run() == 1
+def test_memory_time_a_node_and_a_bad_shard(cluster: Cluster, tmp_path: Path) -> None:
+    """Side by side: what lacks memory, time or its node gets it; what fails alone is listed."""
+    run = drills(cluster, tmp_path, "memory-1", "time-1", "never-1", "node-1")
+    running = run.start()
+    until(lambda: ran_on(tmp_path) != [], "the job to run")
+    (node,) = ran_on(tmp_path)
+    cluster.kill_node(node)
+    assert running.wait(400) == 1
+    cluster.start_node(node)
+    until(cluster.is_up, "the node to be back")
     assert (tmp_path / "memory-1").exists(), run.told()
     assert (tmp_path / "time-1").exists(), run.told()
+    assert (tmp_path / "node-1").exists(), run.told()
+    assert node not in ran_on(tmp_path)[1:]
     listed = missing(tmp_path)
     assert "never-1\n    never, failed 3 x: " in listed
     assert "logs/never-1.log: never: expected luck" in listed
-    assert "memory-1" not in listed
+    assert listed.endswith("1 jobs failed; run Snakemake again for them and for what needs them\n")
 
 
-def test_a_node_dies_under_a_job(cluster: Cluster, tmp_path: Path) -> None:
-    run = drills(cluster, tmp_path, "node-1").start()
-    until(lambda: (tmp_path / "logs/node-1.log").exists(), "the job to run")
-    node = (tmp_path / "logs/node-1.log").read_text().split()[0]
-    cluster.kill_node(node)
-    assert run.wait(200) == 0
-    cluster.start_node(node)
-    until(cluster.is_up, "the node to be back")
-    ran_on = (tmp_path / "logs/node-1.log").read_text().split()
-    assert ran_on[-1] != node
+def ran_on(directory: Path) -> list[str]:
+    """Nodes on which the job that loses its node began, in order."""
+    log = directory / "logs/node-1.log"
+    return log.read_text().split() if log.exists() else []
 
 
 def test_a_wrong_partition_is_one_sentence(cluster: Cluster, tmp_path: Path) -> None:
     run = drills(cluster, tmp_path, "never-1")
-    flags = ["--default-resources", "slurm_partition=fast", "--retries", "0"]
+    flags = ["--set-resources", "never:slurm_partition=fast", "--retries", "0"]
     assert run.run(*flags) == 1
-    assert "invalid partition specified: fast" in missing(tmp_path) + run.told()
+    assert "Slurm refused the job: " in missing(tmp_path)
+    assert "invalid partition specified: fast" in run.told()
 
 
-@pytest.fixture
-def small_queue() -> Iterator[Cluster]:
-    """A cluster that holds one job at a time."""
-    with slurm(max_jobs=2) as running:
-        yield running
+def test_a_full_queue_is_waited_for(cluster: Cluster, tmp_path: Path) -> None:
+    for size in (500, 100, 20, 1):
+        while _held(cluster, size):
+            pass
+    run = drills(cluster, tmp_path, "node-1")
+    running = run.start()
+    until(lambda: "rule needs_a_node" in run.told(), "the job to be ready")
+    time.sleep(5)  # sbatch is refused, and tries again
+    assert "has been submitted" not in run.told()
+    cluster.cancel_all()
+    assert running.wait(200) == 0, run.told()
+
+
+def _held(cluster: Cluster, size: int) -> bool:
+    """Submit that many jobs that never start; whether Slurm took them."""
+    command = ["sbatch", "--hold", f"--array=1-{size}", "--output=/dev/null", "--wrap=true"]
+    try:
+        subprocess.run(command, env=cluster.environment, capture_output=True, timeout=3, check=True)
+    except subprocess.TimeoutExpired:
+        return False
+    return True

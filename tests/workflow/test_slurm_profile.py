@@ -27,7 +27,9 @@ def rules_with_a_gpu() -> set[str]:
 
 def test_rules_with_a_gpu_go_where_gpus_are() -> None:
     asked = PROFILE["set-resources"]
-    sent = {rule for rule, how in asked.items() if how.get("slurm_partition") == "gpu"}
+    # Trainings are local rules: the job that they submit has the GPUs.
+    submitted = {rule for rule, how in asked.items() if "--partition gpu" in how.get("launch", "")}
+    sent = {rule for rule, how in asked.items() if how.get("slurm_partition") == "gpu"} | submitted
     assert rules_with_a_gpu() == sent
 
 
