@@ -67,7 +67,8 @@ def _dedup(world: flat_tables.World, out: Path) -> Callable[[], None]:
 
 def _cluster_sample(world: flat_tables.World, out: Path) -> Callable[[], None]:
     knobs = config.Cluster(sample=SAMPLE)
-    return _script("cluster_sample", out, knobs=knobs, embeddings=world.table("embeddings"))
+    given = {"embeddings": world.table("embeddings"), "copies": world.copies()}
+    return _script("cluster_sample", out, knobs=knobs, **given)
 
 
 def _assign(world: flat_tables.World, out: Path) -> Callable[[], None]:
@@ -84,6 +85,7 @@ def _retrieve(world: flat_tables.World, out: Path) -> Callable[[], None]:
     knobs = config.Retrieve(per_cluster=1000, min_queries=1, cap=100_000)
     given = {"clusters": world.table("clusters"), "centroids": world.centroids()}
     given |= {"dataset": "set", "rows": ("set:cluster",), "queries": (world.queries(),)}
+    given["copies"] = world.copies()
     return _script("retrieve", out, knobs=knobs, **given)
 
 
@@ -97,6 +99,7 @@ def _manifest(world: flat_tables.World, out: Path) -> Callable[[], None]:
 def _balance(world: flat_tables.World, out: Path) -> Callable[[], None]:
     knobs = config.Balance(target=world.rows // 10, levels=(32, 8), resampling_steps=2)
     given = {"clusters": world.table("clusters"), "centroids": world.centroids()}
+    given["copies"] = world.copies()
     return _script("balance", out, knobs=knobs, images=world.table("images"), **given)
 
 
