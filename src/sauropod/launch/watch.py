@@ -23,7 +23,7 @@ from sauropod.launch.slurm import Status
 
 logger = logging.getLogger(__name__)
 
-SURE = 4  # times in a row a job is said to be over before that is believed without its own word
+SURE = 4  # times in a row that either Slurm or the job itself says it is over, when not both do
 TAIL_BYTES = 4000
 
 
@@ -159,9 +159,10 @@ def _watch(home: Path, state: State, *, place: Place, poll_s: float) -> tuple[St
         if str(status) != shown:
             shown = str(status)
             logger.info("job %s: %s", state.job, shown)
-        over = over + 1 if status.over else 0
+        said = ended is not None and ended.code != AGAIN
+        over = over + 1 if status.over or said else 0
         log.follow(poll_s)
-        if over >= SURE or (ended and ended.code != AGAIN):
+        if over >= SURE or (said and status.over):
             return status, ended
 
 
