@@ -1,7 +1,7 @@
 """The metrics that a reader compares: their names, their units, and which way is better."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 
@@ -14,6 +14,17 @@ class Headline:
     lower: bool = False
     unit: float = 100.0
     """Told as value * unit: per cent of a share, or 1 for metres."""
+
+    def best(self, values: Mapping[str, float]) -> float | None:
+        """The best of a model's values (by metric) that the column takes; None without any."""
+        found = [value for name, value in values.items() if re.fullmatch(self.pattern, name)]
+        if not found:
+            return None
+        return min(found) if self.lower else max(found)
+
+    def told(self, value: float) -> str:
+        """Spell a value in the column's unit."""
+        return f"{self.unit * value:.1f}" if self.unit != 1.0 else f"{value:.3f}"
 
 
 HEADLINES = (

@@ -3,7 +3,7 @@
 import polars as pl
 
 from sauropod.evaluate.claims import PREFIX
-from sauropod.evaluate.headline import Headline, headlines_of
+from sauropod.evaluate.headline import headlines_of
 from sauropod.evaluate.truth import BENCHMARK, CHECKS
 
 
@@ -26,19 +26,11 @@ def _scores(metrics: pl.DataFrame) -> str:
             continue
         rows = [[benchmark, *(column.label for column in columns)]]
         for model in of["model"].unique(maintain_order=True):
-            own = of.filter(pl.col("model") == model)
-            rows.append([model, *(_told(own, column) for column in columns)])
+            own = dict(of.filter(pl.col("model") == model).select("metric", "value").rows())
+            found = [(column, column.best(own)) for column in columns]
+            rows.append([model, *("" if x is None else column.told(x) for column, x in found)])
         parts.append(_grid(rows))
     return "\n".join(parts)
-
-
-def _told(own: pl.DataFrame, column: Headline) -> str:
-    """A model's best value of a column."""
-    values = own.filter(pl.col("metric").str.contains(f"^({column.pattern})$"))["value"].to_list()
-    if not values:
-        return ""
-    best = min(values) if column.lower else max(values)
-    return f"{column.unit * best:.1f}" if column.unit != 1.0 else f"{best:.3f}"
 
 
 def render(metrics: pl.DataFrame) -> str:

@@ -166,7 +166,7 @@ def context(tables: Tables) -> dict[str, Any]:
         made_of = composition(tables.manifest)
     table = scores.score_table(metrics) if metrics is not None else None
     claims = scores.claims(metrics) if metrics is not None else []
-    shown = {metric for _, metric in table.columns} if table else set()
+    shown = scores.shown_metrics([claim.metric for claim in claims])
     claims = [claim for claim in claims if claim.metric in shown]
     checks = truth_checks(metrics) if metrics is not None else []
     verdicts = [claim.verdict for claim in claims] + [c.verdict for c in checks if c.verdict]

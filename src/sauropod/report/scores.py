@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from sauropod.evaluate.headline import Headline, headlines_of
+
 FLOORS = ("colour", "chance")
 CLAIM = "claim:"
 TRUTH = "truth"
@@ -15,7 +17,7 @@ LABELS = {"linear_top1": "linear"}
 
 @dataclass(frozen=True)
 class Cell:
-    """A score in per cent, whether it is the column's best, and its share (0..1) for the bar."""
+    """A score as told, whether it is the column's best, and its share (0..1) for the bar."""
 
     text: str
     best: bool
@@ -24,7 +26,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class ScoreTable:
-    """Models by columns; `floors` are rows of the same shape."""
+    """Models by columns (benchmark, headline); `floors` are rows of the same shape."""
 
     columns: tuple[tuple[str, str], ...]
     models: tuple[tuple[str, tuple[Cell | None, ...]], ...]
@@ -53,7 +55,7 @@ class Claim:
 
 
 def shown_metrics(names: Sequence[str]) -> list[str]:
-    """The metrics a reader compares: k-NN with the smallest k, and the linear probe."""
+    """The metrics of claims: k-NN with the smallest k, and the linear probe."""
     knn = sorted(
         (name for name in set(names) if name.startswith("knn") and name.endswith("_top1")),
         key=lambda name: int(name[3:].split("_")[0]),
@@ -74,33 +76,41 @@ def measured(metrics: pl.DataFrame) -> pl.DataFrame:
 
 
 def score_table(metrics: pl.DataFrame) -> ScoreTable | None:
-    """Arrange accuracies: models (in the order given) by benchmark and metric; None without any."""
+    """Arrange headline numbers: models (in the order given) by benchmark; None without any."""
     frame = measured(metrics)
-    shown = shown_metrics(frame["metric"].to_list())
-    frame = frame.filter(pl.col("metric").is_in(shown))
-    if frame.is_empty():
+    columns: list[tuple[str, Headline]] = []
+    for benchmark in sorted(frame["benchmark"].unique()):
+        of = frame.filter(pl.col("benchmark") == benchmark)
+        columns += [(benchmark, column) for column in headlines_of(of["metric"])]
+    if not columns:
         return None
-    benchmarks = frame["benchmark"].unique(maintain_order=True).to_list()
-    columns = [(benchmark, metric) for benchmark in sorted(benchmarks) for metric in shown]
-    keys = frame.select("model", "benchmark", "metric").rows()
-    values = dict(zip(keys, frame["value"].to_list(), strict=True))
+    values: dict[tuple[str, str], dict[str, float]] = {}
+    for model, benchmark, metric, value in frame.select(
+        "model", "benchmark", "metric", "value"
+    ).rows():
+        values.setdefault((model, benchmark), {})[metric] = value
     names = frame["model"].unique(maintain_order=True).to_list()
     models = [name for name in names if name not in FLOORS]
-    best = {
-        column: max((values[(m, *column)] for m in models if (m, *column) in values), default=0.0)
-        for column in columns
+    found = {
+        name: [column.best(values.get((name, benchmark), {})) for benchmark, column in columns]
+        for name in names
     }
+    best: list[float | None] = []
+    for i, (_, column) in enumerate(columns):
+        known = [value for name in models if (value := found[name][i]) is not None]
+        best.append((min if column.lower else max)(known, default=None))
 
     def row(model: str) -> tuple[str, tuple[Cell | None, ...]]:
         cells: list[Cell | None] = []
-        for column in columns:
-            value = values.get((model, *column))
-            is_best = value == best[column] and model not in FLOORS
-            cells.append(None if value is None else Cell(f"{100 * value:.1f}", is_best, value))
+        for (_, column), value, top in zip(columns, found[model], best, strict=True):
+            share = 0.0 if column.lower or value is None else min(max(value, 0.0), 1.0)
+            is_best = value == top and model not in FLOORS
+            cells.append(None if value is None else Cell(column.told(value), is_best, share))
         return model, tuple(cells)
 
     floors = [name for name in FLOORS if name in names]
-    return ScoreTable(tuple(columns), tuple(map(row, models)), tuple(map(row, floors)))
+    heads = tuple((benchmark, column.label) for benchmark, column in columns)
+    return ScoreTable(heads, tuple(map(row, models)), tuple(map(row, floors)))
 
 
 def claims(metrics: pl.DataFrame) -> list[Claim]:

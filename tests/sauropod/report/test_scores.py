@@ -17,6 +17,8 @@ METRICS_ROWS = _metrics(
         ("main", "b", "linear_top1", 0.7, 100),
         ("small", "b", "knn10_top1", 0.5, 100),
         ("colour", "b", "knn10_top1", 0.8, 100),
+        ("main", "depths", "linear1_rmse", 1.25, 100),
+        ("small", "depths", "linear1_rmse", 1.0, 100),
         ("main > small", "b", "claim:knn10_top1", 0.1, 100),
         ("screen", "truth", "unsafe_left", 0.0, 7),
         ("pool", "truth", "class_share:cat", 0.75, 3),
@@ -29,15 +31,17 @@ METRICS_ROWS = _metrics(
 def test_table_marks_the_best_model_and_sets_floors_apart() -> None:
     table = scores.score_table(METRICS_ROWS)
     assert table is not None
-    assert table.columns == (("b", "knn10_top1"), ("b", "linear_top1"))
+    assert table.columns == (("b", "k-NN"), ("b", "linear"), ("depths", "RMSE lin. 1"))
     assert [name for name, _ in table.models] == ["main", "small"]
     (_, main), (_, small) = table.models
-    assert [cell.text if cell else None for cell in main] == ["60.0", "70.0"]
+    assert [cell.text if cell else None for cell in main] == ["90.0", "70.0", "1.250"]
     assert main[0] is not None
     assert main[0].best
     assert small[0] is not None
     assert not small[0].best
     assert small[1] is None
+    assert small[2] is not None
+    assert small[2].best, "a smaller error is better"
     ((floor, cells),) = table.floors
     assert floor == "colour"
     assert cells[0] is not None
