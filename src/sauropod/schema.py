@@ -315,8 +315,7 @@ def _paths(paths: Path | Sequence[Path]) -> list[Path]:
 
 def scan(paths: Path | Sequence[Path], table: Table) -> pl.LazyFrame:
     """Check one or many files of a table and scan them lazily, in the order given."""
-    files = _paths(paths)
-    for path in files:
+    for path in (files := _paths(paths)):
         check(path, table)
     if not files:
         return pl.LazyFrame(schema=dict(table.columns))
@@ -362,12 +361,10 @@ def write(frame: pl.DataFrame, path: Path, table: Table, *, made_by: Mapping[str
     assert not differences, f"{path}: not a table {table.name}: {differences}"
     metadata = {**made_by, "table": table.name, "rows": str(frame.height)}
     # Float16 vectors shrink by a tenth, and decompressing them doubles the time to read them.
-    vectors = any(isinstance(kind, pl.Array) for kind in table.columns.values())
-    how = "uncompressed" if vectors else "zstd"
+    wide = any(isinstance(kind, pl.Array) for kind in table.columns.values())
+    rows, how = frame.select(list(table.columns)), "uncompressed" if wide else "zstd"
     with replacing(path) as temporary:
-        frame.select(list(table.columns)).write_parquet(
-            temporary, compression=how, metadata=metadata
-        )
+        rows.write_parquet(temporary, compression=how, metadata=metadata)
 
 
 def summary(stage: str, shard: str, *, kept: int, dropped: Mapping[str, int]) -> pl.DataFrame:
@@ -386,8 +383,7 @@ def summary(stage: str, shard: str, *, kept: int, dropped: Mapping[str, int]) ->
 
 def image_ids(shard_number: int, count: int) -> np.ndarray:
     """Return the ids of a shard's rows: `shard_number << 32 | row`, uint64 (count,)."""
-    assert 0 <= shard_number < 2**32
-    assert 0 <= count < 2**32
+    assert all(0 <= number < 2**32 for number in (shard_number, count))
     return (np.uint64(shard_number) << np.uint64(32)) | np.arange(count, dtype=np.uint64)
 
 
