@@ -27,7 +27,7 @@ rule needs_time:
         runtime=lambda wildcards, attempt: attempt,
         slurm_partition="gpu",
     shell:
-        "[ -e {log} ] || {{ touch {log}; sleep 300; }}; touch {output}"
+        "[ -e tried ] || {{ touch tried; sleep 300; }} && touch {output} 2> {log}"
 
 
 rule needs_a_node:

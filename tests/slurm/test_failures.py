@@ -38,7 +38,7 @@ def test_memory_time_a_node_and_a_bad_shard(cluster: Cluster, tmp_path: Path) ->
     assert (tmp_path / "memory-1").exists(), run.told()
     assert (tmp_path / "time-1").exists(), run.told()
     assert (tmp_path / "node-1").exists(), run.told()
-    assert node not in ran_on(tmp_path)[1:]
+    assert ran_on(tmp_path) not in ([], [node]), "Snakemake empties a log at every start"
     listed = missing(tmp_path)
     assert "never-1\n    never, failed 3 x: " in listed
     assert "logs/never-1.log: never: expected luck" in listed
