@@ -68,8 +68,8 @@ def main(
     modes: int = 50_000,
     noise: float = 0.5,
     factory: str = "IVF4096,PQ64x4fs",
-    num_probes: int = 64,
-    over_fetch: int = 16,
+    num_probes: int = 160,
+    over_fetch: int = 24,
     sample: int = 200_000,
     repeats: int = 3,
 ) -> None:

@@ -25,6 +25,7 @@ def missing(directory: Path) -> str:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
 
 
+@pytest.mark.drill
 def test_memory_time_a_node_and_a_bad_shard(cluster: Cluster, tmp_path: Path) -> None:
     """Side by side: what lacks memory, time or its node gets it; what fails alone is listed."""
     run = drills(cluster, tmp_path, "memory-1", "time-1", "never-1", "node-1")

@@ -23,6 +23,7 @@ def kept(before: dict[str, int], folder: Path) -> bool:
     return before.items() <= made(folder).items()
 
 
+@pytest.mark.drill
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_rerun_finishes_what_an_interrupted_run_began(
     cluster: Cluster, workflow: Workflow, world: Path, tmp_path: Path, stop: signal.Signals

@@ -112,6 +112,7 @@ def test_two_nodes_of_two_tasks_are_one_process(cluster: Cluster, tmp_path: Path
     assert found == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.drill
 def test_ten_interruptions_change_no_bit(cluster: Cluster, tmp_path: Path) -> None:
     training = Training(cluster, tmp_path, steps=300)
     watcher = training.start()
@@ -140,6 +141,7 @@ def test_cancelled_ends_and_can_go_on(cluster: Cluster, tmp_path: Path) -> None:
     assert "run again to go on from the last checkpoint" in training.told()
 
 
+@pytest.mark.drill
 def test_lost_node_is_no_loss(cluster: Cluster, tmp_path: Path) -> None:
     training = Training(cluster, tmp_path, steps=300)
     watcher = training.start("--extra", "nodelist=cpu1")
@@ -157,6 +159,7 @@ def test_refused_job_is_one_sentence(cluster: Cluster, tmp_path: Path) -> None:
     assert "invalid partition specified: nowhere" in last
 
 
+@pytest.mark.drill
 def test_killed_snakemake_finds_its_training_again(cluster: Cluster, tmp_path: Path) -> None:
     make = Making(cluster, tmp_path, steps=600)
     first = make.start()

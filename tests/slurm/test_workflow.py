@@ -13,6 +13,7 @@ pytestmark = [pytest.mark.slurm, pytest.mark.timeout(900)]
 MANIFEST = "results/manifest/lvd.parquet"
 
 
+@pytest.mark.drill
 def test_manifest_is_the_local_runs_byte_for_byte(workflow: Workflow, tmp_path: Path) -> None:
     local = tmp_path / "local"
     with ThreadPoolExecutor() as beside:
