@@ -9,11 +9,11 @@ rule knobs:
         "results/knobs/{stage}.txt",
     log:
         "logs/knobs/{stage}.log",
-    conda:
-        "../envs/cpu.yaml"
-    localrule: True
     wildcard_constraints:
         stage="embed|index|cluster",
+    localrule: True
+    conda:
+        "../envs/cpu.yaml"
     params:
         knobs=by(PLAN.followed, "stage"),
     shell:
