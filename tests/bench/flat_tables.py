@@ -45,7 +45,8 @@ class World:
         for (number, count), path in zip(self.shards(), paths, strict=True):
             if not path.exists():
                 frame, table = getattr(self, f"_{stage}")(number, count)
-                schema.write(frame, path, table, made_by=NONE)
+                # Edges say which shards were searched for.
+                schema.write(frame, path, table, made_by=NONE | {"shards": f'["{path.name}"]'})
         return paths
 
     def centroids(self) -> Path:
