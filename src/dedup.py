@@ -11,11 +11,11 @@ from pathlib import Path
 from sauropod import cli, io, schema, streaming
 from sauropod.cli import Knobs
 from sauropod.config import Dedup
-from sauropod.dedup import relative
+from sauropod.dedup import relative, representatives
 from sauropod.dedup.edge_files import EdgeFiles
 from sauropod.dedup.pool import Pool, every_shard
 from sauropod.dedup.size_guard import SizeGuard
-from sauropod.retrieve.places import rows_of
+from sauropod.retrieve.places import usable
 
 
 def main(
@@ -40,21 +40,22 @@ def main(
     found = EdgeFiles(edges)
     every_shard(found.searched(), images, flag="--edges")
     same = schema.read(duplicates, schema.DUPLICATES)
-    scan = schema.scan(images, schema.IMAGES)
     made_by = io.stamp("dedup", knobs=knobs, inputs=[*edges, *images, duplicates])
-    verdicts = relative.verdicts(
-        Pool.read(images),
-        same,
-        found,
-        found.references(knobs.references),
-        relative.Rules(
-            copy_threshold=knobs.copy_threshold,
-            overlap_threshold=knobs.overlap_threshold,
-            overlap=knobs.overlap,
-        ),
-        images=lambda ids: rows_of(scan, ids),
-        guard=SizeGuard(components, max_share=knobs.max_component_share, made_by=made_by),
-    )
+    rows = usable(images, representatives.COLUMNS, label="images")
+    with io.scratch(out) as scratch:
+        verdicts = relative.verdicts(
+            Pool.read(images),
+            same,
+            found,
+            found.references(knobs.references),
+            relative.Rules(
+                copy_threshold=knobs.copy_threshold,
+                overlap_threshold=knobs.overlap_threshold,
+                overlap=knobs.overlap,
+            ),
+            images=representatives.Representatives(images=rows, scratch=scratch / "members"),
+            guard=SizeGuard(components, max_share=knobs.max_component_share, made_by=made_by),
+        )
     kept, dropped = verdicts.funnel()
     counts = schema.summary("dedup", "pool", kept=kept, dropped=dropped)
     streaming.write(verdicts.frames(), out, schema.COPIES, made_by=made_by)

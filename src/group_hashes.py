@@ -6,16 +6,15 @@
 """
 
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import polars as pl
 
 from sauropod import cli, io, schema, streaming
 from sauropod.cli import Knobs
 from sauropod.config import Hash
-from sauropod.dedup import groups
+from sauropod.dedup import groups, representatives
 from sauropod.dedup.pool import every_shard
-from sauropod.retrieve.places import rows_of
+from sauropod.retrieve.places import usable
 
 
 def main(
@@ -33,18 +32,18 @@ def main(
         out: Table to write (DUPLICATES).
         summary: Table to write (SUMMARY).
     """
-    scan = schema.scan(images, schema.IMAGES)
+    for path in images:
+        schema.check(path, schema.IMAGES)
     every_shard(hashes, images, flag="--hashes")
     rows = schema.scan(hashes, schema.PCA_HASHES).select(pl.len()).collect().item()
     chunks = (chunk for path in hashes for chunk in streaming.chunks(path, schema.PCA_HASHES))
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=".parts-", dir=out.parent) as scratch:
+    with io.scratch(out) as scratch:
         found = groups.duplicates(
             chunks,
             num_parts=1 if knobs.radius else 1 + rows // groups.PART_ROWS,
             radius=knobs.radius,
-            images=lambda ids: rows_of(scan, ids),
-            scratch=Path(scratch),
+            images=usable(images, representatives.COLUMNS, label="images"),
+            scratch=scratch,
         )
     made_by = io.stamp("hash", knobs=knobs, inputs=[*hashes, *images])
     dropped = {"hash_duplicate": found.height}

@@ -5,8 +5,8 @@ keep one representative each. Relative: among the representatives, what hangs to
 reference image by edges above 0.45 is dropped, the whole component or the direct neighbours only.
 
 Images are numbers 0..n-1 of the pool, references n..n+r-1 in the order of their ids. Memory is at
-most 24 bytes an image (two forests, the evidence, masks), a chunk of edges, and the IMAGES rows of
-`groups.RANKED_ROWS` images, whatever the number of edges. Shapes: m edges of a chunk.
+most 24 bytes an image (two forests, the evidence, masks), a chunk of edges, and a part of the
+IMAGES rows of members of components, whatever the number of edges. Shapes: m edges of a chunk.
 """
 
 from collections.abc import Iterable, Iterator
@@ -16,10 +16,10 @@ from typing import Literal
 import numpy as np
 import polars as pl
 
-from sauropod.dedup import groups
 from sauropod.dedup.components import Components, size_histogram, sizes
 from sauropod.dedup.nearest import Nearest
 from sauropod.dedup.pool import Pool
+from sauropod.dedup.representatives import Representatives
 from sauropod.dedup.size_guard import SizeGuard
 from sauropod.errors import InputError
 from sauropod.schema import COPIES, REASONS
@@ -104,7 +104,7 @@ def verdicts(
     references: np.ndarray,
     rules: Rules,
     *,
-    images: groups.Rows,
+    images: Representatives,
     guard: SizeGuard,
 ) -> Verdicts:
     """Decide on every image of the pool.
@@ -116,7 +116,7 @@ def verdicts(
             references are passed over.
         references: Ids (uint64) the pool is decontaminated against, ascending.
         rules: Thresholds and reading.
-        images: Gives the IMAGES rows of some ids; asked only for members of components.
+        images: The pool's, to choose among those of a component.
         guard: Is shown the sizes of the components of either pass.
 
     Raises:
@@ -157,7 +157,7 @@ def _self(
     rules: Rules,
     nearest: Nearest,
     reason: np.ndarray,
-    images: groups.Rows,
+    images: Representatives,
     guard: SizeGuard,
 ) -> np.ndarray:
     """Components of the images alive; marks copies and representatives, keeps the evidence."""
@@ -174,11 +174,17 @@ def _self(
     labels = forest.labels()
     counts = sizes(labels, among=alive)
     guard.check(size_histogram(counts), threshold=rules.copy_threshold)
-    members = np.flatnonzero(alive & ((counts > 1)[labels]))
+    members = alive & ((counts > 1)[labels])
     del counts
     reason[members] = COPY
-    _, best = groups.first_of_each(pool.ids(members), labels[members], images=images)
-    reason[pool.numbers(best)] = REPRESENTATIVE
+
+    def component_of(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        numbers = pool.numbers(ids)
+        inside = (numbers >= 0) & members[numbers]
+        return inside, labels[numbers[inside]]
+
+    for rows in images.choose(component_of, num_members=int(members.sum())):
+        reason[pool.numbers(rows["representative"].unique().to_numpy())] = REPRESENTATIVE
     return labels
 
 

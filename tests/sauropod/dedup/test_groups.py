@@ -6,15 +6,16 @@ import numpy as np
 import polars as pl
 import pytest
 
-from sauropod.dedup.groups import duplicates, first_of_each
+from sauropod.dedup.groups import duplicates
 from sauropod.errors import InputError
 from sauropod.schema import PCA_HASHES
 
 
-def _images(wanted: np.ndarray) -> pl.DataFrame:
+def _images(ids: list[int]) -> pl.DataFrame:
     """Image i is i bytes heavy, so that the last of a group is kept."""
     same = {"width": 8, "height": 8, "sha256": "a", "url": "u"}
-    columns = {name: [value] * len(wanted) for name, value in same.items()}
+    columns = {name: [value] * len(ids) for name, value in same.items()}
+    wanted = pl.Series(ids, dtype=pl.UInt64)
     return pl.DataFrame({"image_id": wanted, "num_bytes": wanted, **columns})
 
 
@@ -24,7 +25,11 @@ def _find(
     rows = {"image_id": range(len(hashes)), "pca_hash": hashes}
     frame = pl.DataFrame(rows, schema=dict(PCA_HASHES.columns))
     found = duplicates(
-        frame.iter_slices(chunk), num_parts=num_parts, radius=radius, images=_images, scratch=folder
+        frame.iter_slices(chunk),
+        num_parts=num_parts,
+        radius=radius,
+        images=_images(list(range(len(hashes)))).iter_slices(chunk),
+        scratch=folder,
     )
     assert list(folder.iterdir()) == []
     return list(found.iter_rows())
@@ -39,7 +44,8 @@ def test_an_earlier_source_is_kept(tmp_path: Path) -> None:
     ids = [5, 1 << 48, 2 << 48 | 1 << 32, 9, 1 << 48 | 7]
     rows = {"image_id": ids, "pca_hash": [1, 1, 1, 2, 2]}
     frame = pl.DataFrame(rows, schema=dict(PCA_HASHES.columns))
-    found = duplicates([frame], num_parts=1, radius=0, images=_images, scratch=tmp_path)
+    images = [_images(ids)]
+    found = duplicates([frame], num_parts=1, radius=0, images=images, scratch=tmp_path)
     assert dict(found.iter_rows()) == {ids[1]: 5, ids[2]: 5, ids[4]: 9}
 
 
@@ -65,21 +71,11 @@ def test_radius_links_in_chains(tmp_path: Path) -> None:
 def test_an_image_with_two_rows_is_refused(tmp_path: Path) -> None:
     frame = pl.DataFrame({"image_id": [4, 4], "pca_hash": [1, 1]}, schema=dict(PCA_HASHES.columns))
     with pytest.raises(InputError, match="every image once"):
-        duplicates([frame], num_parts=1, radius=0, images=_images, scratch=tmp_path)
+        duplicates([frame], num_parts=1, radius=0, images=[_images([4])], scratch=tmp_path)
 
 
-def test_best_of_each_group_whatever_is_ranked_at_once() -> None:
-    group = np.array([5, 3, 5, 3, 3, 9])
-    asked = []
-
-    def images(ids: np.ndarray) -> pl.DataFrame:
-        asked.append(sorted(ids.tolist()))
-        return _images(ids)
-
-    for at_once, parts in ((100, 1), (3, 2), (1, 3)):
-        asked.clear()
-        ids = np.arange(6, dtype=np.uint64)
-        groups, best = first_of_each(ids, group, images=images, at_once=at_once)
-        assert (groups.tolist(), best.tolist()) == ([3, 5, 9], [4, 2, 5])
-        assert len(asked) == parts
-        assert sorted(image for part in asked for image in part) == list(range(6))
+@pytest.mark.parametrize("known", [[4], [4, 5, 5]])
+def test_images_of_another_pool_are_refused(tmp_path: Path, known: list[int]) -> None:
+    frame = pl.DataFrame({"image_id": [4, 5], "pca_hash": [1, 1]}, schema=dict(PCA_HASHES.columns))
+    with pytest.raises(InputError, match=f"{len(known)} of 2"):
+        duplicates([frame], num_parts=1, radius=0, images=[_images(known)], scratch=tmp_path)

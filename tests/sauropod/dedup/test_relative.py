@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import networkx as nx
 import numpy as np
@@ -12,6 +14,7 @@ from hypothesis import strategies as st
 
 from sauropod.dedup import relative
 from sauropod.dedup.pool import Pool
+from sauropod.dedup.representatives import Representatives
 from sauropod.dedup.size_guard import SizeGuard
 from sauropod.errors import InputError
 from sauropod.schema import DUPLICATES, EDGES
@@ -57,18 +60,16 @@ def _decide(
     duplicates: pl.DataFrame = NONE,
     guard: SizeGuard | None = None,
 ) -> relative.Verdicts:
-    def rows(ids: np.ndarray) -> pl.DataFrame:
-        return images.filter(pl.col("image_id").is_in(ids.tolist()))
-
-    return relative.verdicts(
-        Pool.of([images["image_id"].to_numpy()]),
-        duplicates,
-        edges,
-        np.array(references, np.uint64),
-        rules,
-        images=rows,
-        guard=guard or NoGuard(),
-    )
+    with TemporaryDirectory() as folder:
+        return relative.verdicts(
+            Pool.of([images["image_id"].to_numpy()]),
+            duplicates,
+            edges,
+            np.array(references, np.uint64),
+            rules,
+            images=Representatives(images=[images], scratch=Path(folder) / "members"),
+            guard=guard or NoGuard(),
+        )
 
 
 def _verdicts(
