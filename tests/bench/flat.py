@@ -4,20 +4,18 @@ r"""Measure the cost per image and the peak memory of the data stages at growing
         --out flat.png                              # a Markdown table, and one chart per measure
     python tests/bench/flat.py --rows 10000 100000 --stage manifest
 
-Each stage runs as its script does, on synthetic files of a temporary folder (tests/bench/
-flat_tables.py: vectors of 64 numbers; ten million rows take about 8 GB of disk), in a process of
+Each stage (tests/bench/flat_stages.py) runs as its script does, on synthetic files of a temporary
+folder (flat_tables.py: vectors of 64 numbers; ten million rows take about 8 GB), in a process of
 its own; memory is above that of the same stage on 1,000 rows, whose time is the constant too. Time
 is of the processor. The slope is that of log(time - constant) over log(rows): 1 is linear.
 """
 
-import importlib
 import json
 import math
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,7 +27,7 @@ from turns import resident_bytes
 sys.path.insert(0, str(Path(__file__).parents[2] / "src"))
 
 import flat_tables
-from sauropod import config
+from flat_stages import STAGES
 from sauropod.io import commit
 from sauropod.report import sheet
 from sauropod.report.charts import WIDTH, Panel, Series, draw, spell
@@ -37,87 +35,6 @@ from sauropod.report.curves import Chart
 from sauropod.retrieve import clusters
 
 CONSTANT_ROWS = 1000
-SAMPLE = 100_000
-
-
-def _hash(world: flat_tables.World, out: Path) -> Callable[[], None]:
-    tables, knobs = world.table("descriptors"), config.Hash(sample=SAMPLE)
-    fit, hash_ = importlib.import_module("fit_hash"), importlib.import_module("hash")
-    fit.main(out=out / "pca", knobs=knobs, descriptors=tables[:1])
-
-    def work() -> None:
-        for name, table in zip(world.names(), tables, strict=True):
-            files = {"out": out / name, "summary": out / "summary"}
-            hash_.main(pca=out / "pca", shard=name, knobs=knobs, descriptors=(table,), **files)
-
-    return work
-
-
-def _group_hashes(world: flat_tables.World, out: Path) -> Callable[[], None]:
-    given = {"hashes": world.table("hashes"), "images": world.table("images")}
-    return _script("group_hashes", out, knobs=config.Hash(), **given)
-
-
-def _dedup(world: flat_tables.World, out: Path) -> Callable[[], None]:
-    given = {"edges": world.table("edges"), "images": world.table("images")}
-    given |= {"duplicates": world.duplicates(), "components": out / "components"}
-    # Edges are named after shards, as the images are.
-    return _script("dedup", out, knobs=config.Dedup(max_component_share=1.0), **given)
-
-
-def _cluster_sample(world: flat_tables.World, out: Path) -> Callable[[], None]:
-    knobs = config.Cluster(sample=SAMPLE)
-    given = {"embeddings": world.table("embeddings"), "copies": world.copies()}
-    return _script("cluster_sample", out, knobs=knobs, **given)
-
-
-def _assign(world: flat_tables.World, out: Path) -> Callable[[], None]:
-    shards = zip(world.names(), world.table("embeddings"), world.table("images"), strict=True)
-    options = {"centroids": world.centroids(), "knobs": config.Cluster()}
-    works = [
-        _script("assign", out, shard=name, embeddings=vectors, images=images, **options)
-        for name, vectors, images in shards
-    ]
-    return lambda: [work() for work in works] and None
-
-
-def _retrieve(world: flat_tables.World, out: Path) -> Callable[[], None]:
-    knobs = config.Retrieve(per_cluster=1000, min_queries=1, cap=100_000)
-    given = {"clusters": world.table("clusters"), "centroids": world.centroids()}
-    given |= {"dataset": "set", "rows": ("set:cluster",), "queries": (world.queries(),)}
-    given["copies"] = world.copies()
-    return _script("retrieve", out, knobs=knobs, **given)
-
-
-def _manifest(world: flat_tables.World, out: Path) -> Callable[[], None]:
-    knobs = config.Manifest(recipe=("set:as_is", "set:sample:1"))
-    given = {"curated": (world.curated(),), "images": world.table("images")}
-    given |= {"neighbours": (world.neighbours(),), "copies": world.copies()}
-    return _script("manifest", out, knobs=knobs, uncurated=out / "uncurated", **given)
-
-
-def _balance(world: flat_tables.World, out: Path) -> Callable[[], None]:
-    knobs = config.Balance(target=world.rows // 10, levels=(32, 8), resampling_steps=2)
-    given = {"clusters": world.table("clusters"), "centroids": world.centroids()}
-    given["copies"] = world.copies()
-    return _script("balance", out, knobs=knobs, images=world.table("images"), **given)
-
-
-def _script(name: str, out: Path, **given: object) -> Callable[[], None]:
-    main = importlib.import_module(name).main
-    return lambda: main(out=out / "out", summary=out / "summary", **given)
-
-
-STAGES = {
-    "hash": _hash,
-    "group_hashes": _group_hashes,
-    "dedup": _dedup,
-    "cluster_sample": _cluster_sample,
-    "assign": _assign,
-    "retrieve": _retrieve,
-    "manifest": _manifest,
-    "balance": _balance,
-}
 
 
 @dataclass(frozen=True)
@@ -156,8 +73,15 @@ def work_inside(stages: tuple[str, ...], rows: int, folder: Path) -> None:
 
 
 def slope(constant: float, found: list[Measured]) -> float:
-    """Exponent of the rows in what the time is above its constant; NaN of a single point."""
-    above = [(one.rows, one.seconds - constant) for one in found if one.seconds > 2 * constant]
+    """Exponent of the rows in what the time is above its constant; NaN of a single point.
+
+    The constant is the time of CONSTANT_ROWS, so that both are counted from there.
+    """
+    above = [
+        (one.rows - CONSTANT_ROWS, one.seconds - constant)
+        for one in found
+        if one.seconds > 2 * constant
+    ]
     if len(above) < 2:
         return math.nan
     rows, seconds = np.log(np.array(above)).T

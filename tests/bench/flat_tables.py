@@ -1,20 +1,30 @@
 """Synthetic tables of a pool of any size, shard by shard, for tests/bench/flat.py.
 
 Vectors are narrow (64 numbers, not 512 or 1280): ten millions take 1.3 GB, and what a stage does
-per image besides is the same.
+per image besides is the same. Photos are a thousand small JPEGs under many names.
 """
 
+import importlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import cv2
 import numpy as np
 import polars as pl
+from torch import nn
 
-from sauropod import schema
+from sauropod import config, schema
+from sauropod.models import sscd, sscd_files
+from sauropod.models.vit import build_vit
+from sauropod.models.weights import save_backbone
 from sauropod.retrieve import kmeans
 from sauropod.retrieve.draw import mix
+from sauropod.screen import onnx_file
+from sauropod.train.config import Backbone
 
 SHARD_ROWS = 500_000
+PHOTOS, SHARD_PHOTOS, WIDTH_HEIGHT = 1000, 50_000, (96, 72)
 WIDTH, CLUSTERS, QUERIES, CURATED = 64, 256, 1000, 1000
 NONE = {"stage": "bench"}
 
@@ -61,6 +71,68 @@ class World:
         """EMBEDDINGS of a curated set."""
         frame = _vectors(1 << 28, _unit(np.random.default_rng(1), QUERIES), "embedding")
         return self._one("queries", frame, schema.EMBEDDINGS)
+
+    def many_queries(self) -> Path:
+        """EMBEDDINGS of a curated set of a hundredth of the pool."""
+        values = _unit(np.random.default_rng(5), max(self.rows // 100, 1))
+        frame = _vectors(1 << 28, values, "embedding")
+        return self._one("many_queries", frame, schema.EMBEDDINGS)
+
+    def photos(self) -> Path:
+        """A folder of JPEGs: a thousand pictures, linked under as many names as there are rows."""
+        folder, drawn = self.folder / "photos", self.folder / "drawn"
+        if not folder.exists():
+            drawn.mkdir(parents=True)
+            for number in range(PHOTOS):
+                coarse = np.random.default_rng([number, 6]).integers(0, 256, (6, 8, 3), np.uint8)
+                cv2.imwrite(f"{drawn}/{number}.jpg", cv2.resize(coarse, WIDTH_HEIGHT))
+            folder.mkdir()
+            for row in range(self.rows):
+                os.link(drawn / f"{row % PHOTOS}.jpg", folder / f"{row:08d}.jpg")
+        return folder
+
+    def packed(self) -> tuple[Path, ...]:
+        """IMAGES of the photos, and their tars."""
+        folder = self.folder / "packed"
+        return self.pack(self.photos(), folder) if not folder.exists() else _tables(folder)
+
+    def pack(self, photos: Path, out: Path) -> tuple[Path, ...]:
+        """Ingest a folder, shard by shard."""
+        main, num_parts = importlib.import_module("ingest").main, -(-self.rows // SHARD_PHOTOS)
+        for part in range(num_parts):
+            name = f"crawl-{part:05d}"
+            files = {"out": out / f"{name}.parquet", "out_tar": out / f"{name}.tar"}
+            files |= {"folder": photos, "summary": out / "summary"}
+            place = {"source": "crawl", "shard": name, "shard_number": part, "part": part}
+            main(**place, **files, num_parts=num_parts, knobs=config.Ingest(), num_threads=1)
+        return _tables(out)
+
+    def detectors(self) -> tuple[Path, Path]:
+        """A classifier that fears nothing and a face detector that sees no face."""
+        nsfw = nn.Sequential(nn.Conv2d(3, 2, 3, 2), nn.AdaptiveMaxPool2d(1), nn.Flatten())
+        faces = nn.Sequential(nn.Conv2d(3, 5, 8, 8))
+        paths = self.folder / "nsfw.onnx", self.folder / "faces.onnx"
+        for net, path in zip((nsfw, faces), paths, strict=True):
+            nn.init.zeros_(net[0].weight)
+            nn.init.constant_(net[0].bias, -9)
+            if not path.exists():
+                onnx_file.write(net.eval(), path, size=64, output="out", metadata={})
+        return paths
+
+    def sscd(self, arch: config.SscdArch) -> Path:
+        """Weights of an untrained descriptor."""
+        path = self.folder / "sscd.safetensors"
+        if not path.exists():
+            sscd_files.save(sscd.create(arch, seed=0), path)
+        return path
+
+    def backbone(self, arch: Backbone) -> Path:
+        """Weights of an untrained backbone."""
+        path = self.folder / "backbone.safetensors"
+        if not path.exists():
+            stamp = {"stage": "bench", "commit": "", "knobs": "{}", "inputs": "[]"}
+            save_backbone(path, build_vit(arch, seed=0), knobs=arch, stamp=stamp)
+        return path
 
     def curated(self) -> Path:
         """IMAGES of a curated set."""
@@ -154,6 +226,10 @@ KINDS = {
     "cluster": pl.UInt32(),
     "query_id": pl.UInt64(),
 }
+
+
+def _tables(folder: Path) -> tuple[Path, ...]:
+    return tuple(sorted(folder.glob("crawl-*.parquet")))
 
 
 def _unit(rng: np.random.Generator, count: int) -> np.ndarray:

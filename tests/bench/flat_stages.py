@@ -1,0 +1,196 @@
+"""The data stages as tests/bench/flat.py runs them: each makes its inputs, and returns its work.
+
+`image` stages (ingest, screen, describe, embed) read JPEGs of 96 x 72 with small networks; the
+others read tables. `link` and `retrieve_sample` search: their work grows with the pool by nature.
+"""
+
+import importlib
+from collections.abc import Callable
+from pathlib import Path
+
+import flat_tables
+from sauropod import config
+from sauropod.train.config import Backbone
+
+SAMPLE = 100_000
+LINK = config.Link(
+    factory="IVF256,PQ16x4fs",
+    train_sample=SAMPLE,
+    code_iterations=10,
+    num_probes=8,
+    neighbours=8,
+    audit=0,
+)
+INDEX = config.Index(factory=LINK.factory, train_sample=SAMPLE, code_iterations=10)
+VIT = Backbone(arch="vit_tiny", patch_size=16, image_size=64, embed_dim=48, depth=2, num_heads=2)
+SSCD = config.SscdArch(trunk="resnet18", width=8, dim=64)
+
+Work = Callable[[], None]
+
+
+def _hash(world: flat_tables.World, out: Path) -> Work:
+    tables, knobs = world.table("descriptors"), config.Hash(sample=SAMPLE)
+    fit, hash_ = importlib.import_module("fit_hash"), importlib.import_module("hash")
+    fit.main(out=out / "pca", knobs=knobs, descriptors=tables[:1])
+
+    def work() -> None:
+        for name, table in zip(world.names(), tables, strict=True):
+            files = {"out": out / name, "summary": out / "summary"}
+            hash_.main(pca=out / "pca", shard=name, knobs=knobs, descriptors=(table,), **files)
+
+    return work
+
+
+def _group_hashes(world: flat_tables.World, out: Path) -> Work:
+    given = {"hashes": world.table("hashes"), "images": world.table("images")}
+    return _script("group_hashes", out, knobs=config.Hash(), **given)
+
+
+def _dedup(world: flat_tables.World, out: Path) -> Work:
+    given = {"edges": world.table("edges"), "images": world.table("images")}
+    given |= {"duplicates": world.duplicates(), "components": out / "components"}
+    # Edges are named after shards, as the images are.
+    return _script("dedup", out, knobs=config.Dedup(max_component_share=1.0), **given)
+
+
+def _cluster_sample(world: flat_tables.World, out: Path) -> Work:
+    knobs = config.Cluster(sample=SAMPLE)
+    given = {"embeddings": world.table("embeddings"), "copies": world.copies()}
+    return _script("cluster_sample", out, knobs=knobs, **given)
+
+
+def _assign(world: flat_tables.World, out: Path) -> Work:
+    shards = zip(world.names(), world.table("embeddings"), world.table("images"), strict=True)
+    options = {"centroids": world.centroids(), "knobs": config.Cluster()}
+    works = [
+        _script("assign", out, shard=name, embeddings=vectors, images=images, **options)
+        for name, vectors, images in shards
+    ]
+    return lambda: [work() for work in works] and None
+
+
+def _retrieve(world: flat_tables.World, out: Path) -> Work:
+    knobs = config.Retrieve(per_cluster=1000, min_queries=1, cap=100_000)
+    given = {"clusters": world.table("clusters"), "centroids": world.centroids()}
+    given |= {"dataset": "set", "rows": ("set:cluster",), "queries": (world.queries(),)}
+    given["copies"] = world.copies()
+    return _script("retrieve", out, knobs=knobs, **given)
+
+
+def _manifest(world: flat_tables.World, out: Path) -> Work:
+    knobs = config.Manifest(recipe=("set:as_is", "set:sample:1"))
+    given = {"curated": (world.curated(),), "images": world.table("images")}
+    given |= {"neighbours": (world.neighbours(),), "copies": world.copies()}
+    return _script("manifest", out, knobs=knobs, uncurated=out / "uncurated", **given)
+
+
+def _balance(world: flat_tables.World, out: Path) -> Work:
+    knobs = config.Balance(target=world.rows // 10, levels=(32, 8), resampling_steps=2)
+    given = {"clusters": world.table("clusters"), "centroids": world.centroids()}
+    given["copies"] = world.copies()
+    return _script("balance", out, knobs=knobs, images=world.table("images"), **given)
+
+
+def _ingest(world: flat_tables.World, out: Path) -> Work:
+    folder = world.photos()
+
+    def work() -> None:
+        world.pack(folder, out)
+
+    return work
+
+
+def _screen(world: flat_tables.World, out: Path) -> Work:
+    nsfw, faces = world.detectors()
+    options = {"nsfw": nsfw, "faces": faces, "knobs": config.Screen(faces_format="grid")}
+    options |= {"screened": out / "screened", "out_tar": out / "screened.tar"}
+    return _per_shard("screen", world, out, **options)
+
+
+def _describe(world: flat_tables.World, out: Path) -> Work:
+    weights, knobs = world.sscd(SSCD), config.Describe(resolution=64)
+    return _per_shard("describe", world, out, sscd=weights, knobs=knobs)
+
+
+def _embed(world: flat_tables.World, out: Path) -> Work:
+    weights, knobs = world.backbone(VIT), config.Embed(resize=72, crop=64)
+    return _per_shard("embed", world, out, backbone=weights, knobs=knobs)
+
+
+def _link_index(world: flat_tables.World, out: Path) -> Work:
+    trained = _trained("link_train", world, out, descriptors=world.table("descriptors")[:1])
+    given = {"descriptors": world.table("descriptors"), "duplicates": world.duplicates()}
+    main = importlib.import_module("link_index").main
+    return lambda: main(trained=trained, out=out / "index", **given)
+
+
+def _link(world: flat_tables.World, out: Path) -> Work:
+    """One block in itself: a block may have all of a pool's shards."""
+    _link_index(world, out)()
+    tables, main = world.table("descriptors"), importlib.import_module("link").main
+    given = {"duplicates": world.duplicates(), "index": out / "index", "knobs": LINK}
+    return lambda: main(queries=tables, pool=tables, out=out / "pairs", **given)
+
+
+def _link_merge(world: flat_tables.World, out: Path) -> Work:
+    _link(world, out)()
+    given = {"parts": (out / "pairs",), "duplicates": world.duplicates()}
+    return _script("link_merge", out, block="crawl-block-00000", knobs=LINK, **given)
+
+
+def _index(world: flat_tables.World, out: Path) -> Work:
+    vectors, copies = world.table("embeddings"), world.copies()
+    trained = _trained("index_train", world, out, embeddings=vectors[:1], copies=copies)
+    given = {"embeddings": vectors, "copies": copies, "trained": trained, "knobs": INDEX}
+    return _script("index", out, block="crawl-block-00000", **given)
+
+
+def _retrieve_sample(world: flat_tables.World, out: Path) -> Work:
+    """A hundredth of the pool as queries: a recipe grows with its pool."""
+    _index(world, out)()
+    (out / "out").rename(out / "index")
+    vectors, knobs = world.table("embeddings"), config.Retrieve(num_probes=8, audit=0)
+    given = {"dataset": "set", "rows": ("set:sample:4",), "queries": (world.many_queries(),)}
+    given |= {"copies": world.copies(), "embeddings": vectors, "index": (out / "index",)}
+    return _script("retrieve", out, knobs=knobs, index_shards=(len(vectors),), **given)
+
+
+def _trained(name: str, world: flat_tables.World, out: Path, **given: object) -> Path:
+    knobs = LINK if name == "link_train" else INDEX
+    path = world.folder / f"{name}.faiss"
+    if not path.exists():
+        importlib.import_module(name).main(out=path, knobs=knobs, **given)
+    return path
+
+
+def _per_shard(name: str, world: flat_tables.World, out: Path, **options: object) -> Work:
+    """A stage that makes one job of each shard of photos."""
+    shards = world.packed()
+    works = [_script(name, out, images=path, shard=path.stem, **options) for path in shards]
+    return lambda: [work() for work in works] and None
+
+
+def _script(name: str, out: Path, **given: object) -> Work:
+    main = importlib.import_module(name).main
+    return lambda: main(out=out / "out", summary=out / "summary", **given)
+
+
+STAGES: dict[str, Callable[[flat_tables.World, Path], Work]] = {
+    "hash": _hash,
+    "group_hashes": _group_hashes,
+    "link_index": _link_index,
+    "link_merge": _link_merge,
+    "dedup": _dedup,
+    "index": _index,
+    "cluster_sample": _cluster_sample,
+    "assign": _assign,
+    "retrieve": _retrieve,
+    "manifest": _manifest,
+    "balance": _balance,
+    "ingest": _ingest,
+    "screen": _screen,
+    "describe": _describe,
+    "embed": _embed,
+    "link": _link,
+    "retrieve_sample": _retrieve_sample,
+}
