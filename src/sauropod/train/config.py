@@ -80,6 +80,10 @@ class Crops:
     """Blur probabilities as the released models were trained (inverted), or as the paper says."""
     blur_sigma: tuple[float, float] = (0.1, 2.0)
     """Blur, pixels of the crop; small crops want less."""
+    jitter: float = 0.8
+    """Probability of colour jitter; less where colours say what an image shows."""
+    gray: float = 0.2
+    """Probability of grayscale; less where colours say what an image shows."""
     solarize: float = 0.2
     """Probability of solarizing the second global crop."""
     engine: Literal["pillow", "cv2", "tensor"] = "pillow"

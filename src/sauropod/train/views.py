@@ -16,7 +16,6 @@ from sauropod.train.config import Crops
 _TRIES = 10
 _RATIO = (3 / 4, 4 / 3)
 _BRIGHTNESS, _CONTRAST, _SATURATION, _HUE = 0.4, 0.4, 0.2, 0.1
-_JITTER_PROBABILITY, _GRAY_PROBABILITY = 0.8, 0.2
 _ORDERS = tuple(itertools.permutations(range(4)))
 _UNIFORMS = 2 * _TRIES + 13
 _SHRINKS = (8, 4, 2)
@@ -53,6 +52,8 @@ class _Kind(NamedTuple):
 
     size: int
     scale: tuple[float, float]
+    jitter: float
+    gray: float
     blur: float
     solarize: float
 
@@ -64,11 +65,11 @@ def kinds(crops: Crops) -> list[_Kind]:
     0.5, as the released models were trained: their code handed 1 - p on (dinov2 PR 411).
     """
     first, second, local = (0.0, 0.9, 0.5) if crops.blur_mode == "released" else (1.0, 0.1, 0.5)
-    size, scale = crops.global_size, crops.global_scale
+    size, scale, colours = crops.global_size, crops.global_scale, (crops.jitter, crops.gray)
     return [
-        _Kind(size, scale, first, 0.0),
-        _Kind(size, scale, second, crops.solarize),
-        *[_Kind(crops.local_size, crops.local_scale, local, 0.0)] * crops.num_local,
+        _Kind(size, scale, *colours, first, 0.0),
+        _Kind(size, scale, *colours, second, crops.solarize),
+        *[_Kind(crops.local_size, crops.local_scale, *colours, local, 0.0)] * crops.num_local,
     ]
 
 
@@ -104,7 +105,7 @@ def _view(
     if crop_width == 0:
         x, y, crop_width, crop_height = _centre(width, height)
     jitter = None
-    if jittered < _JITTER_PROBABILITY:
+    if jittered < kind.jitter:
         jitter = Jitter(
             order=_ORDERS[int(order * len(_ORDERS))],
             brightness=1 + _BRIGHTNESS * (2 * b - 1),
@@ -118,7 +119,7 @@ def _view(
         size=kind.size,
         flip=flip < 0.5,
         jitter=jitter,
-        gray=gray < _GRAY_PROBABILITY,
+        gray=gray < kind.gray,
         blur_sigma=low + sigma * (high - low) if blurred < kind.blur else 0.0,
         solarize=solarize < kind.solarize,
     )

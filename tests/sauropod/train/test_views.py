@@ -78,6 +78,13 @@ class TestDraw:
                 assert 1 - reach <= min(values) < 1 - 0.95 * reach
                 assert 1 + 0.95 * reach < max(values) <= 1 + reach
 
+    def test_colours_stay_as_they_are_on_request(self) -> None:
+        drawn = draws(width=64, height=64, count=50, crops=Crops(jitter=0.0, gray=0.0))
+        views = [view for own in drawn for view in own]
+        assert not any(view.jitter or view.gray for view in views)
+        default = draws(width=64, height=64, count=50, crops=Crops())
+        assert [view.box for own in default for view in own] == [view.box for view in views]
+
     def test_same_key_same_views_whatever_the_size_of_others(self) -> None:
         one, two = (draws(width=64, height=64, count=2, crops=Crops()) for _ in range(2))
         assert one == two
