@@ -1,9 +1,9 @@
 """Supervised protocols that run the backbone at every step: the probe on random crops, fine-tuning.
 
 `heads`: the paper's linear protocol to the letter, every crop drawn anew, the backbone frozen, all
-heads of the grid on one pass of it. `all`: the whole network, AdamW with a learning rate that
-decays by depth, label smoothing, cosine; DeiT-III's recipe, which the paper takes, has mixing and
-random augmentation besides, which are not here.
+heads of the grid on one pass of it. `all`: the whole network by DeiT III's recipe, which the paper
+takes: AdamW, cosine, label smoothing, mixup and CutMix, stochastic depth. Its RandAugment is not
+here.
 
 Shapes: B images per batch, L last blocks, D width, C classes.
 """
@@ -11,6 +11,7 @@ Shapes: B images per batch, L last blocks, D width, C classes.
 import time
 from collections.abc import Iterator
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -20,6 +21,7 @@ from sauropod.evaluate.datasets.dataset import TEST, TRAIN, Dataset
 from sauropod.evaluate.features import Features, extract
 from sauropod.evaluate.linear import INIT_STD, Batch, Head, Read, Recipe, best, fit
 from sauropod.evaluate.measured import Measured
+from sauropod.evaluate.mixing import mixed, soft_targets
 from sauropod.evaluate.random_crops import Crops, crop_batches
 from sauropod.evaluate.scores import measured_scores, score
 from sauropod.evaluate.subject import global_extractor
@@ -33,6 +35,20 @@ from sauropod.train.schedule import Schedule
 def targets_of(labels: Tensor) -> Tensor:
     """Class numbers as they are; of several classes per image a float (B, C)."""
     return (labels > 0).float() if labels.ndim == 2 else labels
+
+
+def training_batch(
+    crop: Crops, *, num_classes: int, step: int, knobs: Finetune, device: str
+) -> tuple[Tensor, Tensor]:
+    """Normalised and mixed pixels (B, 3, S, S) and float targets (B, C) of a step."""
+    labels = targets_of(crop.labels)
+    if labels.ndim == 1:
+        smoothing = knobs.label_smoothing
+        labels = soft_targets(labels, num_classes=num_classes, smoothing=smoothing)
+    # Images draw with the low half of the second word; steps with the high half.
+    rng = np.random.Generator(np.random.Philox(key=[knobs.seed, (step + 1) << 32]))
+    pixels, targets = normalise(crop.pixels.to(device)), labels.to(device)
+    return mixed(pixels, targets, rng, mixup=knobs.mixup, cutmix=knobs.cutmix)
 
 
 def frozen_batches(
@@ -74,6 +90,7 @@ def train_all(
 ) -> None:
     """Train backbone and layer, in place."""
     parts = {"backbone": classifier.backbone, "layer": classifier.layer}
+    classifier.backbone.drop_path = knobs.drop_path
     classifier.requires_grad_(requires_grad=True).train()
     groups = param_groups(parts, layerwise_decay=knobs.layerwise_decay)
     optimizer = torch.optim.AdamW(groups)  # type: ignore[arg-type]
@@ -90,12 +107,14 @@ def train_all(
             weight_decay=knobs.weight_decay,
         )
         generator = torch.Generator(device=device).manual_seed(knobs.seed + step)
-        scores = classifier(normalise(crop.pixels.to(device)), generator)
-        targets = targets_of(crop.labels).to(device)
-        if targets.ndim == 2:
-            loss = F.binary_cross_entropy_with_logits(scores, targets)
-        else:
-            loss = F.cross_entropy(scores, targets, label_smoothing=knobs.label_smoothing)
+        count = classifier.layer.out_features
+        pixels, targets = training_batch(
+            crop, num_classes=count, step=step, knobs=knobs, device=device
+        )
+        scores = classifier(pixels, generator)
+        many = crop.labels.ndim == 2
+        measured = F.binary_cross_entropy_with_logits if many else F.cross_entropy
+        loss = measured(scores, targets)
         optimizer.zero_grad()
         loss.backward()
         clip_gradients(parts, max_norm=knobs.clip_grad)
