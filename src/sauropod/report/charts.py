@@ -17,6 +17,7 @@ WIDTH, HEIGHT = 264, 156
 LEFT, RIGHT, TOP, BOTTOM = 40, 14, 22, 30
 MAX_POINTS = 160
 MAX_DOTS = 20
+DASH = 5.0
 NUM_COLOURS = 8
 
 
@@ -27,6 +28,16 @@ class Series:
     name: str
     x: np.ndarray
     y: np.ndarray
+    error: np.ndarray | None = None
+    """Half of an error bar, (n,); nan draws none. Of short lines only."""
+
+
+@dataclass(frozen=True)
+class Level:
+    """A dashed line across the chart, in the colour of a CSS class (`s0`, `soft`)."""
+
+    y: float
+    colour: str
 
 
 @dataclass(frozen=True)
@@ -41,6 +52,7 @@ class Panel:
     """Values the y axis must reach."""
     skips: tuple[float, ...] = ()
     """x of steps without an update."""
+    levels: tuple[Level, ...] = ()
 
 
 class Path(NamedTuple):
@@ -117,16 +129,23 @@ def thin(series: Series) -> Binned:
     return Binned(*np.array(rows).T)
 
 
-def draw(panel: Panel, *, over: tuple[float, float], x_label: str = "step") -> list[Mark]:
+def draw(
+    panel: Panel,
+    *,
+    over: tuple[float, float],
+    x_label: str = "step",
+    x_ticks: Sequence[float] | None = None,
+) -> list[Mark]:
     """Lay out a panel: grid and axis words, then bands, lines, lone dots, and skipped steps.
 
     Args:
         panel: What to draw.
         over: Least and largest x, the same for charts to be compared.
         x_label: Word under the x axis.
+        x_ticks: Numbers under the x axis; None takes round ones.
     """
     lines = [thin(one) for one in panel.series]
-    low, high = y_range = _y_range(lines, panel.includes)
+    low, high = y_range = _y_range(lines, (*panel.includes, *_reached(panel)))
 
     def place(x: np.ndarray, y: np.ndarray) -> np.ndarray:
         across = (x - over[0]) / (over[1] - over[0])
@@ -150,10 +169,42 @@ def draw(panel: Panel, *, over: tuple[float, float], x_label: str = "step") -> l
         points = place(line.x, line.y)[np.isfinite(line.y)]
         if len(points) <= MAX_DOTS:
             strokes += [Dot(f"dot {colour}", x, y) for x, y in points.tolist()]
+    for bar in _bars(panel):
+        strokes.append(Path(bar.style, place(*bar.points.T)))
+    for level in panel.levels:
+        strokes += _dashes(level, place(np.array(over), np.full(2, level.y)))
     foot = HEIGHT - BOTTOM
     for x, _ in place(np.array(panel.skips), np.full(len(panel.skips), low)).tolist():
         strokes.append(Path("skip", np.array([[x, foot], [x, foot - 8]])))
-    return [*_axes(over, y_range, place, words=(panel.unit, x_label)), *bands, *strokes]
+    marks = ticks(*over) if x_ticks is None else x_ticks
+    axes = _axes(over, y_range, place, words=(panel.unit, x_label), x_ticks=marks)
+    return [*axes, *bands, *strokes]
+
+
+def _bars(panel: Panel) -> list[Path]:
+    """Error bars, in the panel's own numbers."""
+    return [
+        Path(f"thin s{index % NUM_COLOURS}", np.array([[x, y - error], [x, y + error]]))
+        for index, one in enumerate(panel.series)
+        if one.error is not None
+        for x, y, error in zip(one.x, one.y, one.error, strict=True)
+        if math.isfinite(y) and math.isfinite(error)
+    ]
+
+
+def _reached(panel: Panel) -> list[float]:
+    """Values of error bars and levels."""
+    ends = [float(y) for bar in _bars(panel) for y in bar.points[:, 1]]
+    return [*ends, *(level.y for level in panel.levels)]
+
+
+def _dashes(level: Level, ends: np.ndarray) -> list[Path]:
+    """A dashed line between two points of one height."""
+    (left, y), (right, _) = ends.tolist()
+    starts = np.arange(left, right, 2 * DASH).tolist()
+    return [
+        Path(f"line {level.colour}", np.array([[x, y], [min(x + DASH, right), y]])) for x in starts
+    ]
 
 
 def _y_range(lines: Sequence[Binned], includes: tuple[float, ...]) -> tuple[float, float]:
@@ -172,13 +223,14 @@ def _axes(
     place: Place,
     *,
     words: tuple[str, str],
+    x_ticks: Sequence[float],
 ) -> list[Mark]:
     marks: list[Mark] = []
     for value in ticks(*y_range):
         ends = place(np.array(over), np.full(2, value))
         marks.append(Path("grid", ends))
         marks.append(Words(LEFT - 5, ends[0, 1] + 3.5, "end", spell(value)))
-    for value in ticks(*over):
+    for value in x_ticks:
         x = place(np.array([value]), np.zeros(1))[0, 0]
         marks.append(Words(x, HEIGHT - BOTTOM + 13, "middle", spell(value)))
     unit, x_label = words

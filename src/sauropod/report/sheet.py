@@ -20,6 +20,7 @@ COLUMNS, MARGIN, GAP = 4, 24, 20
 HEAD, GROUP, TITLE, LEGEND = 84, 26, 22, 16
 LETTERS = 20  # that fit on half a line of a legend
 SCALE = 4
+THIN = ("grid", "thin")
 ANCHORS = {"start": "ls", "middle": "ms", "end": "rs"}
 STYLE = FilePath(__file__).with_name("style.css.jinja")
 
@@ -42,7 +43,8 @@ class Pen:
     def _colour(self, style: str) -> str:
         """Colour of a CSS class such as `line s0`."""
         word = style.split()[-1]
-        return self._theme[{"grid": "line", "skip": "bad"}.get(word, word.replace("s", "c"))]
+        own = {"grid": "line", "skip": "bad", "soft": "soft"}
+        return self._theme[own.get(word, word.replace("s", "c"))]
 
     def text(
         self, at: tuple[float, float], text: str, *, size: float, ink: str, anchor: str = "start"
@@ -62,7 +64,7 @@ class Pen:
                     ink = np.array(ImageColor.getrgb(self._colour(style)))
                     self._draw.polygon(at, fill=tuple((255 - (255 - ink) * 0.18).astype(int)))
                 else:
-                    width = SCALE if style == "grid" else 2 * SCALE
+                    width = SCALE if style.startswith(THIN) else 2 * SCALE
                     self._draw.line(at, fill=self._colour(style), width=width, joint="curve")
             case Dot(style, x, y):
                 at = (left + x) * SCALE, (top + y) * SCALE
