@@ -13,14 +13,17 @@ from sauropod.evaluate.datasets.dataset import Metric
 def accuracy(scores: Tensor, labels: Tensor, *, top: int = 1) -> float:
     """Share (0..1) of rows whose label is among the `top` highest scores.
 
-    A row with a score that is not finite counts as wrong. `top` is cut to the number of classes.
+    A row with a score that is not finite counts as wrong. Of equal scores the lower class comes
+    first, on any device.
     """
     return _hits(scores, labels, top=top).float().mean().item()
 
 
 def _hits(scores: Tensor, labels: Tensor, *, top: int = 1) -> Tensor:
-    best = scores.topk(min(top, scores.shape[1]), dim=1).indices  # (n, top)
-    return (best == labels[:, None]).any(dim=1) & scores.isfinite().all(dim=1)
+    own = scores.gather(1, labels[:, None])  # (n, 1)
+    lower = torch.arange(scores.shape[1], device=scores.device) < labels[:, None]
+    before = ((scores > own) | ((scores == own) & lower)).sum(dim=1)
+    return (before < top) & scores.isfinite().all(dim=1)
 
 
 def mean_per_class(scores: Tensor, labels: Tensor) -> float:

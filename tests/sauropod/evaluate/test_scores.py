@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import torch
-from sklearn.metrics import balanced_accuracy_score, precision_recall_curve
+from sklearn.metrics import balanced_accuracy_score, precision_recall_curve, top_k_accuracy_score
 
-from sauropod.evaluate.scores import accuracy, mean_ap, mean_per_class, measured_scores
+from sauropod.evaluate.scores import accuracy, any_of, mean_ap, mean_per_class, measured_scores
 
 
 def test_accuracy_by_hand() -> None:
@@ -21,12 +21,36 @@ def test_scores_that_are_not_finite_count_as_wrong() -> None:
     assert accuracy(scores, torch.tensor([1, 1])) == 0.5
 
 
-def test_mean_per_class_is_scikit_learns_balanced_accuracy() -> None:
+@pytest.mark.parametrize("decimals", [1, 6])  # many ties, none
+@pytest.mark.parametrize("top", [1, 2, 5])
+def test_accuracy_is_scikit_learns(decimals: int, top: int) -> None:
+    """Its order among equals is the higher class first, so that it gets the classes reversed."""
+    generator = torch.Generator().manual_seed(1)
+    scores = torch.rand(90, 6, generator=generator).round(decimals=decimals)
+    labels = torch.randint(0, 6, (90,), generator=generator)
+    expected = top_k_accuracy_score(
+        5 - labels.numpy(), scores.flip(1).numpy(), k=top, labels=np.arange(6)
+    )
+    assert accuracy(scores, labels, top=top) == pytest.approx(expected, abs=1e-7)
+
+
+@pytest.mark.parametrize("decimals", [1, 6])
+def test_any_of_counts_images_whose_first_class_is_theirs(decimals: int) -> None:
+    generator = torch.Generator().manual_seed(2)
+    scores = torch.rand(70, 5, generator=generator).round(decimals=decimals)
+    labels = (torch.rand(70, 5, generator=generator) < 0.4).to(torch.int8)
+    pairs = zip(scores.tolist(), labels.tolist(), strict=True)
+    hits = [told[given.index(max(given))] for given, told in pairs]
+    assert any_of(scores, labels) == pytest.approx(np.mean(hits), abs=1e-7)
+
+
+@pytest.mark.parametrize("decimals", [1, 6])
+def test_mean_per_class_is_scikit_learns_balanced_accuracy(decimals: int) -> None:
     generator = torch.Generator().manual_seed(0)
-    scores = torch.rand(60, 7, generator=generator)
+    scores = torch.rand(60, 7, generator=generator).round(decimals=decimals)
     labels = torch.randint(0, 5, (60,), generator=generator)  # two classes have no image
     known = scores[:, :5]
-    expected = balanced_accuracy_score(labels.numpy(), known.argmax(1).numpy())
+    expected = balanced_accuracy_score(labels.numpy(), known.numpy().argmax(1))
     assert mean_per_class(known, labels) == pytest.approx(expected, abs=1e-12)
 
 

@@ -4,6 +4,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.metrics import (
+    mean_absolute_error,
+    mean_absolute_percentage_error,
+    root_mean_squared_error,
+)
 
 from sauropod.evaluate.dense.depth_metrics import METRICS, counted, errors, mean_errors
 
@@ -37,6 +42,24 @@ def test_properties(seed: int, factor: float) -> None:
     found, scaled = errors(predicted, truth), errors(predicted * np.float32(factor), truth)
     assert scaled["silog"] == pytest.approx(found["silog"], rel=1e-4)  # blind to scale
     assert found["delta1"] <= found["delta2"] <= found["delta3"]
+
+
+@pytest.mark.parametrize("decimals", [0, 6])  # many equal depths, none
+def test_equals_scikit_learn_and_plain_formulas(decimals: int) -> None:
+    rng = np.random.default_rng(decimals)
+    truth, predicted = rng.uniform(0.6, 9, (2, 400)).round(decimals)
+    found = errors(predicted, truth)
+    logs = np.log(predicted) - np.log(truth)
+    worse = [max(p / t, t / p) for p, t in zip(predicted, truth, strict=True)]
+    expected = {
+        "rmse": root_mean_squared_error(truth, predicted),
+        "abs_rel": mean_absolute_percentage_error(truth, predicted),
+        "sq_rel": sum((p - t) ** 2 / t for p, t in zip(predicted, truth, strict=True)) / 400,
+        "log10": mean_absolute_error(np.log10(truth), np.log10(predicted)),
+        "rmse_log": root_mean_squared_error(np.log(truth), np.log(predicted)),
+        "silog": 100 * np.std(logs),
+    } | {f"delta{k}": sum(one < 1.25**k for one in worse) / 400 for k in (1, 2, 3)}
+    assert found == pytest.approx(expected, rel=1e-6)
 
 
 def test_thresholds_are_excluded() -> None:
