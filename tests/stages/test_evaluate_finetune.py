@@ -45,7 +45,9 @@ def test_the_whole_network_learns_and_repeats(
     assert found == _measure(tmp_path, labelled, KNOBS, random_like=tiny_backbone)
 
 
-@pytest.mark.parametrize("changed", [{"mixup": 0.0}, {"cutmix": 0.0}, {"drop_path": 0.0}])
+@pytest.mark.parametrize(
+    "changed", [{"mixup": 0.0}, {"cutmix": 0.0}, {"drop_path": 0.0}, {"rand_augment": 0.0}]
+)
 def test_every_part_of_the_recipe_matters(
     tmp_path: Path, labelled: Path, tiny_backbone: Path, changed: dict[str, float]
 ) -> None:
@@ -57,7 +59,15 @@ def test_every_part_of_the_recipe_matters(
     def weights(knobs: Finetune) -> torch.Tensor:
         one = Classifier(copy.deepcopy(vit), len(listed.classes), seed=0)
         split = listed.splits["train"]
-        crops = crop_batches(split, side=32, batch_size=12, steps=4, seed=0, num_threads=1)
+        crops = crop_batches(
+            split,
+            side=32,
+            batch_size=12,
+            steps=4,
+            seed=0,
+            num_threads=1,
+            magnitude=knobs.rand_augment,
+        )
         train_all(one, crops, knobs=knobs, device="cpu")
         return one.layer.weight.detach()
 

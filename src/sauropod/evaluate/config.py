@@ -189,6 +189,8 @@ class Finetune:
     """Largest gradient norm of the backbone, and of the layer; 0 clips nothing (all)."""
     drop_path: float = 0.0
     """Share of samples that skip a residual branch; DeiT III: B 0.2, L 0.45, H 0.55 (all)."""
+    rand_augment: float = 9.0
+    """Magnitude of RandAugment, 0 to 10; 0 leaves it out (all)."""
     mixup: float = 0.8
     """Alpha of mixup's Beta law; 0 blends no images (all)."""
     cutmix: float = 1.0

@@ -2,8 +2,7 @@
 
 `heads`: the paper's linear protocol to the letter, every crop drawn anew, the backbone frozen, all
 heads of the grid on one pass of it. `all`: the whole network by DeiT III's recipe, which the paper
-takes: AdamW, cosine, label smoothing, mixup and CutMix, stochastic depth. Its RandAugment is not
-here.
+takes: AdamW, cosine, label smoothing, RandAugment, mixup and CutMix, stochastic depth.
 
 Shapes: B images per batch, L last blocks, D width, C classes.
 """
@@ -177,6 +176,7 @@ def measure(
         steps=knobs.steps,
         seed=knobs.seed,
         num_threads=num_threads,
+        magnitude=knobs.rand_augment if knobs.trained == "all" else 0.0,
     )
     heads = _heads(vit, crops, dataset=dataset, knobs=knobs, device=device)
     kept = max(head.reads.num_blocks for head in heads)

@@ -19,6 +19,7 @@ from sauropod import images
 from sauropod.errors import InputError
 from sauropod.evaluate.datasets.dataset import Clip, Split
 from sauropod.evaluate.linear import permutations
+from sauropod.evaluate.rand_augment import rand_augment
 
 AREA, RATIO, TRIES = (0.08, 1.0), (3 / 4, 4 / 3), 10
 
@@ -44,17 +45,28 @@ def random_box(width: int, height: int, rng: np.random.Generator) -> tuple[int, 
     return left, top, left + w, top + h
 
 
-def random_crop(image: Image.Image, *, side: int, rng: np.random.Generator) -> np.ndarray:
-    """A random crop, flipped half of the times: uint8 (3, S, S)."""
+def random_crop(
+    image: Image.Image, *, side: int, rng: np.random.Generator, magnitude: float = 0.0
+) -> np.ndarray:
+    """A random crop, flipped half of the times, then RandAugment: uint8 (3, S, S)."""
     box = random_box(*image.size, rng)
     square = image.resize((side, side), Image.Resampling.BICUBIC, box=box)
     if rng.random() < 0.5:
         square = ImageOps.mirror(square)
+    if magnitude:
+        square = rand_augment(square, rng, magnitude=magnitude)
     return np.ascontiguousarray(np.asarray(square).transpose(2, 0, 1))
 
 
 def crop_batches(
-    split: Split, *, side: int, batch_size: int, steps: int, seed: int, num_threads: int
+    split: Split,
+    *,
+    side: int,
+    batch_size: int,
+    steps: int,
+    seed: int,
+    num_threads: int,
+    magnitude: float = 0.0,
 ) -> Iterator[Crops]:
     """Yield `steps` batches, the next one decoded while one is used.
 
@@ -67,6 +79,7 @@ def crop_batches(
         steps: Batches.
         seed: Keys order, crops and flips; the worker count changes none of them.
         num_threads: Decoder threads.
+        magnitude: Of RandAugment, 0 to 10; 0 leaves it out.
 
     Raises:
         InputError: clips, or no image of a batch can be read.
@@ -81,7 +94,7 @@ def crop_batches(
             image = images.decode(split.images[row].read_bytes())  # type: ignore[union-attr]
         except (images.ImageError, OSError):
             return None
-        return random_crop(image, side=side, rng=rng)
+        return random_crop(image, side=side, rng=rng, magnitude=magnitude)
 
     order = permutations(len(split.labels), batch_size=batch_size, steps=steps, seed=seed)
     with ThreadPoolExecutor(num_threads) as pool:
