@@ -7,7 +7,7 @@ CORES ?= 2
 export OMP_WAIT_POLICY := PASSIVE
 export PATH := $(BIN):$(PATH)
 
-.PHONY: demo test slurm drills doctor check format install clean
+.PHONY: demo test slurm doctor check format install clean
 
 demo: install  ## whole DAG on the demo world: crawl to report, minutes on two cores
 	snakemake --profile workflow/profiles/local --cores $(CORES) --configfile config/demo.yaml --directory runs/demo
@@ -16,10 +16,7 @@ demo: install  ## whole DAG on the demo world: crawl to report, minutes on two c
 test: install  ## unit, stage and workflow tests on the CPU, offline
 	pytest
 
-slurm: install  ## the workflow on a real Slurm of four nodes on this machine: root, slurmctld slurmd slurm-client munge
-	pytest -m 'slurm and not drill' tests/slurm
-
-drills: install  ## all of that: nodes killed, runs interrupted, jobs over their limits, the whole DAG; a quarter of an hour
+slurm: install  ## the workflow on a real Slurm of four nodes on this machine, killed and interrupted: root, slurmctld slurmd slurm-client munge
 	pytest -m slurm tests/slurm
 
 doctor:  ## does this cluster fit workflow/profiles/slurm, and do its nodes have what this machine has

@@ -265,6 +265,7 @@ rule link_summary:
     resources:
         mem_mb=more(4_000),
         runtime=more(30),
+        speed="",  # or it cannot go into a group with jobs that have some
         src=SRC,
     params:
         summaries=PLAN.series("results/link/{}.summary.parquet", PLAN.query_blocks),

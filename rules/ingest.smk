@@ -37,6 +37,7 @@ rule links_summary:
     resources:
         mem_mb=more(4_000),
         runtime=more(30),
+        speed="",  # or it cannot go into a group with jobs that have some
         src=SRC,
     params:
         summaries=by(PLAN.link_summary_series, "source"),

@@ -18,18 +18,18 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 
 import psutil
 
 NODES = ("cpu1", "cpu2", "gpu1", "gpu2")
 HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
 ETC = Path("/etc/slurm")
 HOSTS = Path("/etc/hosts")
 PACKAGES = "slurmctld slurmd slurm-client munge"
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sinfo")
-PATIENCE = 60.0  # seconds; nothing takes more than a few on an idle machine
+PATIENCE = 120.0  # seconds; nothing takes more than a few on an idle machine
 
 
 @dataclass
@@ -67,7 +67,7 @@ class Cluster:
         """What a slurmd started and let go: each step listens in the spool of its node."""
         at = f"{self.folder}/spool/{node}/"
         sockets = psutil.net_connections("unix")
-        pids = {one.pid for one in sockets if str(one.laddr).startswith(at)} - {None}
+        pids = {one.pid for one in sockets if one.pid and str(one.laddr).startswith(at)}
         return [psutil.Process(pid) for pid in pids if psutil.pid_exists(pid)]
 
     def run(self, *command: str) -> str:
@@ -82,6 +82,13 @@ class Cluster:
         """Jobs in the queue that have not ended: id and state."""
         waiting = ["squeue", "--noheader", "--states=PD,R,S", "--format=%i %T"]
         return self.run(*waiting, *flags).splitlines()
+
+    def answers(self) -> bool:
+        """slurmctld takes questions; it says why when it cannot."""
+        dead = self.daemons["slurmctld"].poll() is not None
+        assert not dead, (self.folder / "slurmctld.log").read_text()
+        ping = subprocess.run(["scontrol", "ping"], env=self.environment, capture_output=True)
+        return ping.returncode == 0
 
     def is_up(self) -> bool:
         """Every node is ready for jobs."""
@@ -197,8 +204,7 @@ def _bring_up(cluster: Cluster) -> None:
     cluster.start("slurmctld", "slurmctld", "-D")
     for node in NODES:
         cluster.start_node(node)
-    ping = partial(subprocess.run, ["scontrol", "ping"], env=cluster.environment, check=False)
-    until(lambda: ping(capture_output=True).returncode == 0, "slurmctld")
+    until(cluster.answers, "slurmctld")
     until(cluster.is_up, "the nodes")
 
 

@@ -27,7 +27,7 @@ rule needs_time:
         runtime=lambda wildcards, attempt: attempt,
         slurm_partition="gpu",
     shell:
-        "[ -e tried ] || {{ touch tried; sleep 300; }} && touch {output} 2> {log}"
+        "[ -e tried ] || {{ touch tried; sleep 900; }} && touch {output} 2> {log}"
 
 
 rule needs_a_node:
@@ -37,8 +37,9 @@ rule needs_a_node:
         "logs/node-{part}.log",
     resources:
         mem_mb=1000,
+        slurm_extra="'--nodelist=cpu2'",
     shell:
-        "echo $SLURMD_NODENAME >> {log}; sleep 15 && touch {output}"
+        "echo start >> starts; [ $(wc -l < starts) -gt 1 ] || sleep 900; touch {output} 2> {log}"
 
 
 rule never:
@@ -51,3 +52,26 @@ rule never:
         slurm_partition="gpu",
     shell:
         "echo 'never: expected luck' > {log}; exit 2"
+
+
+rule astray:
+    output:
+        "astray-{part}",
+    log:
+        "logs/astray-{part}.log",
+    resources:
+        mem_mb=1000,
+        slurm_partition="fast",
+    shell:
+        "touch {output} 2> {log}"
+
+
+rule easy:
+    output:
+        "easy-{part}",
+    log:
+        "logs/easy-{part}.log",
+    resources:
+        mem_mb=1000,
+    shell:
+        "touch {output} 2> {log}"

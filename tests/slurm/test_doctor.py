@@ -5,8 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.slurm.cluster import Cluster
-from tests.slurm.conftest import ROOT
+from tests.slurm.cluster import ROOT, Cluster
 
 pytestmark = [pytest.mark.slurm, pytest.mark.timeout(300)]
 

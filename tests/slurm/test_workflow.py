@@ -1,23 +1,29 @@
-"""The project's DAG, crawl to manifest, through `snakemake --profile slurm`.
+"""The project's DAG, crawl to report, through `snakemake --profile slurm`.
 
 It is the demo's (config/demo.yaml) on a smaller world with shorter trainings (tiny.yaml).
 """
 
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
-from tests.slurm.conftest import Workflow, run_here
+from tests.slurm.conftest import Run
+from tests.slurm.phases import MANIFEST
 
 pytestmark = [pytest.mark.slurm, pytest.mark.timeout(900)]
-MANIFEST = "results/manifest/lvd.parquet"
+TRAININGS = ("train_sscd", "pretrain/embedder", "pretrain/main", "adapt/main", "distill/main")
 
 
-@pytest.mark.drill
-def test_manifest_is_the_local_runs_byte_for_byte(workflow: Workflow, tmp_path: Path) -> None:
-    local = tmp_path / "local"
-    with ThreadPoolExecutor() as beside:
-        here = beside.submit(run_here, local, "--cores", "1", "--", MANIFEST)
-        assert workflow.run("--", MANIFEST) == 0, workflow.told()
-    assert here.result() == 0
-    assert (tmp_path / MANIFEST).read_bytes() == (local / MANIFEST).read_bytes()
+def test_the_demo_end_to_end(whole: Run, here: tuple[Path, Future[int]]) -> None:
+    run, process = whole
+    assert process.wait() == 0, run.told()
+    assert (run.directory / "results/report/report.html").exists()
+    logs = [(run.directory / f"logs/{name}.log").read_text() for name in _logs()]
+    assert all("submitted job" in log for log in logs), "every training is a job of its own"
+    local, code = here
+    assert code.result() == 0
+    assert (run.directory / MANIFEST).read_bytes() == (local / MANIFEST).read_bytes()
+
+
+def _logs() -> list[str]:
+    return [f"{name}/{name}" if "/" not in name else name for name in TRAININGS]

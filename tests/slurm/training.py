@@ -1,0 +1,129 @@
+"""A training as a job of the cluster, watched from here, and what can be done to it."""
+
+import dataclasses
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import polars as pl
+from tests.sauropod.train.conftest import write_manifest
+from tests.slurm.cluster import ROOT, Cluster, until
+
+import pretrain
+from sauropod.load_config import words
+from sauropod.train.config import Backbone, Crops, Heads, Objective, Optim, Pretrain, Speed
+from sauropod.train.log import MEASURED
+
+SPEED = Speed(device="cpu", cache=True, log_every=1, checkpoint_every=10)
+KNOBS = Pretrain(
+    backbone=Backbone(
+        arch="vit_small",
+        embed_dim=16,
+        depth=1,
+        num_heads=2,
+        patch_size=4,
+        image_size=16,
+        ffn="mlp",
+        layerscale=0.5,  # at 1e-5 all images look alike, and KoLeo is all rounding
+        drop_path=0.0,
+    ),
+    heads=Heads(
+        num_prototypes=24,
+        bottleneck_dim=8,
+        hidden_dim=16,
+        ibot_num_prototypes=16,
+        ibot_bottleneck_dim=8,
+    ),
+    crops=Crops(global_size=16, local_size=8, num_local=2, engine="cv2"),
+    optim=Optim(
+        batch_size=8, steps=3, lr=1e-3, warmup_steps=1, freeze_last_layer_steps=0, precision="fp32"
+    ),
+    objective=Objective(group_size=2),
+)
+INTERRUPTIONS = 10
+NODE = "gpu2"  # where that training is interrupted
+
+
+class Training:
+    """pretrain as a job of the cluster."""
+
+    def __init__(self, cluster: Cluster, folder: Path, *, steps: int) -> None:
+        """Say what to train; nothing starts yet."""
+        optim = dataclasses.replace(KNOBS.optim, steps=steps)
+        self.cluster = cluster
+        self.knobs = dataclasses.replace(KNOBS, optim=optim)
+        self.manifest = write_manifest(folder, count=24)
+        self.out = folder / "slurm" / "backbone.safetensors"
+        self.jobs = folder / "checkpoints" / "jobs"
+        self.log = folder / "watcher.log"
+
+    def start(self, *where: str) -> subprocess.Popen[bytes]:
+        """Submit and watch it, beside the test."""
+        files = ["--manifest", self.manifest, "--out", self.out, "--checkpoints", self.jobs.parent]
+        flags = [*words(self.knobs), *words(SPEED)]
+        launch = ["--launcher", "slurm", "--poll-s", "0.5", *where, "--outputs", self.out]
+        command = [ROOT / "src" / "launch.py", *launch, "--", ROOT / "src" / "pretrain.py"]
+        with self.log.open("ab") as log:
+            return subprocess.Popen(
+                [sys.executable, *command, *files, *flags],
+                env=self.cluster.environment,
+                stderr=log,
+            )
+
+    def code_of(self, watcher: subprocess.Popen[bytes]) -> int:
+        """Wait for the watcher, which believes the job's word, and for the job's last task."""
+        code = watcher.wait()
+        until(lambda: not self.in_queue(), "the last task to end")
+        return code
+
+    def submissions(self) -> list[str]:
+        """Names of its jobs, in no order."""
+        return [path.name for path in self.jobs.glob("pretrain-*")]
+
+    def in_queue(self) -> list[str]:
+        """Its jobs that have not ended: id and state."""
+        names = ",".join(self.submissions())
+        return self.cluster.jobs(f"--name={names}") if names else []
+
+    def told(self) -> str:
+        """Everything the watcher said, the job's log included."""
+        return self.log.read_text()
+
+    def in_one_process(self, folder: Path) -> Path:
+        """The same training here, uninterrupted."""
+        out = folder / "here" / "backbone.safetensors"
+        pretrain.main(self.manifest, out, knobs=self.knobs, speed=SPEED)
+        return out
+
+    def interrupted(self) -> int:
+        """Run it, stopped at random times in three ways, and at last by the loss of its node."""
+        watcher = self.start("--partition", "gpu", "--extra", f"nodelist={NODE}")
+        rng = random.Random(6)
+        stops = [self._warn, self._requeue, self._preempt]
+        for number in range(1, INTERRUPTIONS + 1):
+            until(lambda number=number: self.told().count("Starting with") == number, "a start")
+            time.sleep(rng.uniform(1, 4))
+            stops[number % len(stops)](self.in_queue()[0].split()[0])
+        until(lambda: self.told().count("Starting with") == INTERRUPTIONS + 1, "a start")
+        self.cluster.kill_node(NODE)
+        self.cluster.start_node(NODE)
+        return self.code_of(watcher)
+
+    def _warn(self, job: str) -> None:
+        """As ahead of a time limit."""
+        self.cluster.run("scancel", "--signal=USR2", job)
+
+    def _requeue(self, job: str) -> None:
+        self.cluster.run("scontrol", "requeue", job)
+
+    def _preempt(self, _job: str) -> None:
+        """A job of a partition that goes first wants the whole node."""
+        asked = ["--partition=gpu_first", f"--nodelist={NODE}", "--exclusive", "--mem=0"]
+        self.cluster.run("sbatch", *asked, "--output=/dev/null", "--wrap=true")
+
+
+def log_of(backbone: Path) -> pl.DataFrame:
+    """What a training logged, but for what it measured of the machine."""
+    return pl.read_parquet(backbone.with_name("log.parquet")).drop(MEASURED)
