@@ -103,7 +103,7 @@ rule hash:
         "../envs/cpu.yaml"
     resources:
         mem_mb=more(8_000),
-        runtime=more(120),
+        runtime=more(10),
         speed=SPEED.get("hash", ""),
         src=SRC,
     params:

@@ -180,7 +180,7 @@ rule assign:
     resources:
         gpu=1,
         mem_mb=more(8_000),
-        runtime=more(120),
+        runtime=more(10),
         speed=SPEED.get("cluster", ""),
         src=SRC,
     params:

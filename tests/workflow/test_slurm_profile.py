@@ -39,6 +39,24 @@ def test_what_a_profile_must_have() -> None:
     assert set(PROFILE["groups"].values()) == set(PROFILE["group-components"])
 
 
+def test_jobs_of_a_group_take_turns_for_a_day_at_most() -> None:
+    assert PROFILE["default-resources"]["turn"] == PROFILE["resources"]["turn"] == 1
+    assert PROFILE["set-resource-scopes"] == {"turn": "local"}
+    for rule, group in PROFILE["groups"].items():
+        asked = minutes_of(rule) * PROFILE["group-components"][group]
+        assert asked <= 24 * 60, rule
+
+
+def minutes_of(rule: str) -> int:
+    """Time that the first attempt of a rule's job asks for."""
+    text = "".join(file.read_text() for file in (ROOT / "rules").glob("*.smk"))
+    found = re.search(
+        rf"^rule {rule}:(?:\n(?!rule ).*)*?\n +runtime=more\((\d+)\)", text, re.MULTILINE
+    )
+    assert found, rule
+    return int(found[1])
+
+
 def test_the_papers_run_is_thousands_of_jobs() -> None:
     total = 0
     for rule, jobs in jobs_of_the_paper().items():
