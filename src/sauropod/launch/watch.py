@@ -58,7 +58,7 @@ def launch(command: Sequence[str], *, outputs: Sequence[str], knobs: Launch) -> 
             _show_failure(home / state.name, state.job, rank=ended.rank)
             place.stop(state.job)
             return ended.code
-        _check_resumable(state, status, ended, knobs=knobs)
+        check_resumable(state, status, ended, knobs=knobs)
         logger.info("job %s ended: %s; submitting it again", state.job, status)
         state = dataclasses.replace(state, job="")
 
@@ -204,7 +204,7 @@ def _show_failure(folder: Path, job: str, *, rank: int) -> None:
         sys.stderr.write(path.read_bytes()[-TAIL_BYTES:].decode(errors="replace"))
 
 
-def _check_resumable(state: State, status: Status, ended: Ended | None, *, knobs: Launch) -> None:
+def check_resumable(state: State, status: Status, ended: Ended | None, *, knobs: Launch) -> None:
     """Go on only where the knobs say so.
 
     Raises:
