@@ -15,6 +15,7 @@ from tests.slurm.training import KNOBS, SPEED
 
 pytestmark = [pytest.mark.slurm, pytest.mark.timeout(900)]
 SETS = ("quick", "slow")
+JOBS = "checkpoints/pretrain/main/jobs"
 BACKBONE = "results/pretrain/main/backbone.safetensors"
 TARGETS = [*(f"results/ingest/{name}-00000.parquet" for name in SETS), BACKBONE]
 
@@ -92,7 +93,8 @@ def test_interrupted_terminated_and_killed(cluster: Cluster, tmp_path: Path) -> 
         lambda: any(tmp_path.glob("checkpoints/pretrain/main/*/step-*")),
         "the training's first checkpoint",
     )
-    training = make.hold("pretrain-")
+    (name,) = (path.name for path in make.directory.glob(f"{JOBS}/pretrain-*"))
+    training = make.hold(name)
     until(lambda: "1 of 3 steps" in make.told(), "the quick one to end")
     quick = make.made()
     assert len(quick) == 1
@@ -120,4 +122,4 @@ def test_interrupted_terminated_and_killed(cluster: Cluster, tmp_path: Path) -> 
     assert make.start().wait() == 0, make.told()
     assert made == make.made(), "something was made twice"
     assert quick.items() <= made.items(), "something was made twice"
-    assert len(list(tmp_path.glob("checkpoints/pretrain/main/jobs/pretrain-*"))) == 1
+    assert len(list(tmp_path.glob(f"{JOBS}/pretrain-*"))) == 1

@@ -11,7 +11,6 @@ import polars as pl
 from tests.sauropod.train.conftest import write_manifest
 from tests.slurm.cluster import ROOT, Cluster, until
 
-import pretrain
 from sauropod.load_config import words
 from sauropod.train.config import Backbone, Crops, Heads, Objective, Optim, Pretrain, Speed
 from sauropod.train.log import MEASURED
@@ -61,16 +60,18 @@ class Training:
 
     def start(self, *where: str) -> subprocess.Popen[bytes]:
         """Submit and watch it, beside the test."""
-        files = ["--manifest", self.manifest, "--out", self.out, "--checkpoints", self.jobs.parent]
-        flags = [*words(self.knobs), *words(SPEED)]
         launch = ["--launcher", "slurm", "--poll-s", "0.5", *where, "--outputs", self.out]
-        command = [ROOT / "src" / "launch.py", *launch, "--", ROOT / "src" / "pretrain.py"]
+        command = [ROOT / "src" / "launch.py", *launch, "--", *self._stage(self.out)]
         with self.log.open("ab") as log:
             return subprocess.Popen(
-                [sys.executable, *command, *files, *flags],
+                [sys.executable, *command, "--checkpoints", self.jobs.parent],
                 env=self.cluster.environment,
                 stderr=log,
             )
+
+    def _stage(self, out: Path) -> list[str | Path]:
+        files = ["--manifest", self.manifest, "--out", out]
+        return [ROOT / "src" / "pretrain.py", *files, *words(self.knobs), *words(SPEED)]
 
     def code_of(self, watcher: subprocess.Popen[bytes]) -> int:
         """Wait for the watcher, which believes the job's word, and for the job's last task."""
@@ -96,9 +97,10 @@ class Training:
         return self.told().count("knobs: device=cpu")
 
     def in_one_process(self, folder: Path) -> Path:
-        """The same training here, uninterrupted."""
+        """The same training here, uninterrupted, in a process of its own: threads as in a job."""
         out = folder / "here" / "backbone.safetensors"
-        pretrain.main(self.manifest, out, knobs=self.knobs, speed=SPEED)
+        command = [sys.executable, *self._stage(out)]
+        subprocess.run(command, env=self.cluster.environment, check=True, capture_output=True)
         return out
 
     def interrupted(self) -> int:
