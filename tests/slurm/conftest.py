@@ -22,7 +22,7 @@ from sauropod.slurm import RUN_ID
 QUICK = ["--slurm-init-seconds-before-status-checks", "2", "--latency-wait", "10"]
 TINY = ["--configfile", "config/demo.yaml", "tests/slurm/tiny.yaml"]
 DRILLS = ["-s", "tests/slurm/drills.smk"]
-SMALL = "--launcher slurm --partition gpu --nodes 1 --gpus-per-node 0 --poll-s 2"
+SMALL = "--launcher slurm --partition gpu --nodes 1 --gpus-per-node 0 --mem-gb 4 --poll-s 2"
 SLOW = ("whole", "here", "failing", "interrupted")
 
 
