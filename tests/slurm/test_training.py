@@ -40,6 +40,14 @@ def test_refused_job_is_one_sentence(cluster: Cluster, tmp_path: Path) -> None:
     assert "invalid partition specified: nowhere" in last
 
 
+def test_too_little_memory_is_one_sentence(cluster: Cluster, tmp_path: Path) -> None:
+    training = Training(cluster, tmp_path, steps=100_000)
+    assert training.code_of(training.start("--extra", "mem=150")) == 2
+    last = training.told().splitlines()[-1]
+    assert last.startswith("launch.py: error: mem_gb: expected memory for the training"), last
+    assert len(training.submissions()) == 1
+
+
 def test_training_that_ended_unseen_is_not_run_again(cluster: Cluster, tmp_path: Path) -> None:
     training = Training(cluster, tmp_path, steps=20)
     first = training.start()

@@ -5,7 +5,7 @@ import shlex
 import signal
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,7 +13,7 @@ import submitit
 from submitit.core.utils import FailedJobError
 
 from sauropod.errors import InputError
-from sauropod.launch import slurm, task
+from sauropod.launch import record, slurm, task
 from sauropod.launch.config import Launch
 from sauropod.launch.slurm import Status
 
@@ -140,8 +140,11 @@ class Slurm:
         return {name: value for name, value in options.items() if value is not None}
 
     def status(self, job: str, *, folder: Path) -> Status:
-        """Ask squeue, or sacct."""
-        return slurm.status(job)
+        """Ask squeue, or sacct; without cgroups a kill for memory is told in the log alone."""
+        found = slurm.status(job)
+        if found.state == "FAILED" and record.over_memory(folder):
+            return replace(found, state="OUT_OF_MEMORY")
+        return found
 
     def find(self, folder: Path) -> str:
         """Ask squeue for the name."""

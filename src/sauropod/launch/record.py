@@ -7,6 +7,7 @@ log of every task, `ended.json` (see `Ended`) and `outputs/`.
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -17,6 +18,7 @@ from sauropod.cli import AGAIN
 from sauropod.errors import InputError
 
 FLAG = "--checkpoints"
+OVER_MEMORY = re.compile(rb"^slurmstepd: error: .*exceeded .*memory limit", re.I | re.M)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,6 +117,11 @@ def told(folder: Path) -> Ended | None:
 def log_of(folder: Path, job: str, *, rank: int) -> Path:
     """Where submitit lets a task write."""
     return folder / f"{job}_{rank}_log.out"
+
+
+def over_memory(folder: Path) -> bool:
+    """Whether Slurm says in a task's log that it killed the job for its memory."""
+    return any(OVER_MEMORY.search(path.read_bytes()) for path in folder.glob("*_log.out"))
 
 
 def keep(outputs: Sequence[str], folder: Path) -> None:

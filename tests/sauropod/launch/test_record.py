@@ -64,3 +64,18 @@ def test_deleted_outputs_come_back_and_others_stay(tmp_path: Path) -> None:
     record.restore([str(path) for path in outputs], job)
     assert [path.read_text() for path in outputs[:2]] == ["a", "newer"]
     assert not outputs[2].exists()
+
+
+@pytest.mark.parametrize(
+    ("said", "over"),
+    [
+        ("slurmstepd: error: Exceeded job memory limit\n", True),
+        ("step 3\nslurmstepd: error: Step 7.0 exceeded memory limit (9 > 8), being killed\n", True),
+        ("slurmstepd: error: *** JOB 7 ON gpu1 CANCELLED DUE TO NODE FAILURE ***\n", False),
+        ("ValueError: slurmstepd: error: exceeded memory limit\n", False),
+    ],
+)
+def test_a_kill_for_memory_is_told_in_the_log(tmp_path: Path, said: str, over: bool) -> None:
+    record.log_of(tmp_path, "7", rank=0).write_text("INFO start\n")
+    record.log_of(tmp_path, "7", rank=1).write_text(said)
+    assert record.over_memory(tmp_path) == over
