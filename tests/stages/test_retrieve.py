@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from tests.stages.conftest import Run, World, command, summary_of
+from tests.stages.conftest import Ended, Run, World, command, summary_of
 
 from sauropod import schema
 from sauropod.retrieve import index
@@ -43,6 +43,39 @@ def test_command_line(curation: Run, tmp_path: Path) -> None:
         assert done.returncode == 2
         assert sentence in done.stderr.splitlines()[-1]
     assert list(tmp_path.iterdir()) == []
+
+
+def _sampled(curation: Run, queries: np.ndarray, folder: Path, *, count: int) -> Ended:
+    """Search for some vectors by the command line, among the whole pool."""
+    ids = pl.Series(np.arange(len(queries)) + (1 << 60), dtype=pl.UInt64)
+    frame = pl.DataFrame({"image_id": ids, "embedding": schema.vector_column(queries)})
+    schema.write(frame, folder / "set-00000.parquet", schema.EMBEDDINGS, made_by={"stage": "test"})
+    indexes = [curation.folder / "index" / f"{name}.faiss" for name in curation.blocks]
+    words = ["--dataset", "set", "--rows", f"set:sample:{count}", "--copies", curation.copies]
+    words += ["--queries", folder / "set-00000.parquet", "--embeddings", *curation.pool("embed")]
+    words += ["--index", *indexes, "--index-shards", *map(len, curation.blocks.values())]
+    return command("retrieve", *words, "--out", folder / "n", "--summary", folder / "s")
+
+
+def test_more_neighbours_than_the_pool_holds(curation: Run, tmp_path: Path) -> None:
+    """All that is kept is found, once, and the summary says how much less that is."""
+    kept = schema.read(curation.copies, schema.COPIES).filter(pl.col("kept"))
+    queries = np.eye(16)[:2]
+    done = _sampled(curation, queries, tmp_path, count=999)
+    assert done.returncode == 0, done.stderr
+    found = schema.read(tmp_path / "n", schema.NEIGHBOURS)
+    assert set(found["image_id"]) == set(kept["image_id"])
+    assert found.height == 2 * kept.height
+
+
+@pytest.mark.parametrize("queries", [np.zeros((0, 16)), np.full((3, 16), np.nan)])
+def test_nothing_to_search_for(curation: Run, tmp_path: Path, queries: np.ndarray) -> None:
+    """An empty set, and one whose embeddings are all broken."""
+    done = _sampled(curation, queries, tmp_path, count=2)
+    print(done)
+    assert done.returncode == 2
+    assert "expected" in done.stderr.splitlines()[-1]
+    assert not (tmp_path / "n").exists()
 
 
 def _between(vectors: np.ndarray, cosine: float) -> np.ndarray:

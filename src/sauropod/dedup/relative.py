@@ -198,6 +198,8 @@ def _overlaps(
     guard: SizeGuard,
 ) -> np.ndarray:
     """Which images of those chosen overlap a reference, (n,) bool; keeps the evidence."""
+    if not len(references):
+        return np.zeros(len(pool), bool)
     size = len(pool)
     forest = Components(size + len(references) if rules.overlap == "component" else 0)
     for chunk in edges:

@@ -148,14 +148,15 @@ class Nearest:
     """
 
     def __init__(self, centroids: np.ndarray) -> None:
+        """Keep them in the layout that is searched; there may be none."""
         self._index = None
         if on_gpu() and len(centroids):
             self._index = faiss.index_cpu_to_all_gpus(faiss.IndexFlatL2(centroids.shape[1]))
             self._index.add(centroids)
         self._turned = torch.from_numpy(centroids).t()
         self._squares = (self._turned * self._turned).sum(0)
-        rows = min(CHUNK, max(LEAST_ROWS, SCORES // max(1, len(centroids))))
-        self._scores = torch.empty((rows, len(centroids)))
+        self._rows = min(CHUNK, max(LEAST_ROWS, SCORES // max(1, len(centroids))))
+        self._scores = torch.empty((self._rows, len(centroids)))
 
     def __call__(self, vectors: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
         """Find those of (b, d) float32 vectors.
@@ -167,16 +168,16 @@ class Nearest:
         if self._index is not None:
             distances, at = self._index.search(vectors.numpy(), 1)
             return at[:, 0], distances[:, 0]
-        at, distances = np.empty(len(vectors), np.int64), np.empty(len(vectors), np.float32)
-        for start in range(0, len(vectors), len(self._scores)):
-            part = slice(start, start + len(self._scores))
-            some = vectors[part]
-            scores = self._scores[: len(some)]
-            torch.addmm(self._squares, some, self._turned, alpha=-2, out=scores)
-            scores = scores.numpy()
-            at[part] = scores.argmin(1)  # numpy's is three times as fast as torch's
-            distances[part] = scores[np.arange(len(some)), at[part]]
-        distances += (vectors * vectors).sum(1).numpy()
+        count = vectors.shape[0]
+        at, distances = np.empty(count, np.int64), np.empty(count, np.float32)
+        for start in range(0, count, self._rows):
+            end = min(start + self._rows, count)
+            scores = self._scores[: end - start]
+            torch.addmm(self._squares, vectors[start:end], self._turned, alpha=-2, out=scores)
+            found = scores.numpy().argmin(1)  # numpy's is three times as fast as torch's
+            at[start:end] = found
+            distances[start:end] = scores.numpy()[np.arange(end - start), found]
+        distances += torch.einsum("nd,nd->n", vectors, vectors).numpy()
         return at, np.maximum(distances, 0, out=distances)
 
 

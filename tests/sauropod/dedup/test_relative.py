@@ -176,6 +176,15 @@ def test_the_guard_sees_the_sizes_of_both_passes() -> None:
     assert guard.seen == [{1: 3, 2: 1}, {1: 2, 2: 1}]
 
 
+def test_without_references_nothing_is_joined_at_the_lower_threshold() -> None:
+    """A pool that only chains together below the threshold of copies is no reason to stop."""
+    guard = NoGuard()
+    edges = _edges((1, 2, 0.7), (2, 3, 0.5), (3, 4, 0.5))
+    found = _decide(_images([1, 2, 3, 4]), edges, guard=guard)
+    assert guard.seen == [{1: 2, 2: 1}]
+    assert found.reason.tolist().count(relative.EVAL_OVERLAP) == 0
+
+
 def test_rows_do_not_depend_on_order_or_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
     ids = [*range(40), *(5 << 32 | i for i in range(0, 60, 2))]
