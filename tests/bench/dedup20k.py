@@ -16,11 +16,13 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
 from itertools import combinations, groupby
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Literal
 
@@ -118,9 +120,17 @@ class Measured:
     groups: list[list[str]]
 
 
+def apart(stage: Callable[..., None], *args: object, **flags: object) -> None:
+    """Run a stage in a process of its own, which gives its memory back."""
+    process = get_context("fork").Process(target=stage, args=args, kwargs=flags)
+    process.start()
+    process.join()
+    assert process.exitcode == 0, stage.__module__
+
+
 @dataclass(frozen=True)
 class Ours:
-    """Our stages one after the other in this process, on one shard; files go into `at`."""
+    """Our stages one after the other on one shard, each a process as a user runs it; files in `at`."""
 
     at: Path
     weights: Path
@@ -132,7 +142,7 @@ class Ours:
 
         out, tar = self.at / "images/pool.parquet", self.at / "pool.tar"
         knobs, place = Ingest(min_side=16), ("pool", "pool", 0)
-        ingest.main(*place, out, tar, self.at / "packed", knobs, folder=folder)
+        apart(ingest.main, *place, out, tar, self.at / "packed", knobs, folder=folder)
         return out
 
     def duplicates(self, table: Path, knobs: Hash, **features: tuple[Path, ...]) -> Path:
@@ -143,9 +153,9 @@ class Ours:
 
         pca, hashes = self.at / "pca.safetensors", self.at / "hashes/pool.parquet"
         out = self.at / "duplicates.parquet"
-        fit_hash.main(pca, knobs, **features)
-        hashing.main(pca, "pool", hashes, self.at / "hashed", knobs, **features)
-        group_hashes.main((hashes,), (table,), out, self.at / "grouped", knobs)
+        apart(fit_hash.main, pca, knobs, **features)
+        apart(hashing.main, pca, "pool", hashes, self.at / "hashed", knobs, **features)
+        apart(group_hashes.main, (hashes,), (table,), out, self.at / "grouped", knobs)
         return out
 
     def hash(self, folder: Path) -> pl.DataFrame:
@@ -166,17 +176,21 @@ class Ours:
         images, described = self.images(folder), self.at / "descriptors/pool.parquet"
         knobs = stage_knobs("describe", self.config)[0]
         flags = {"knobs": knobs, "num_threads": 2}
-        describe.main(images, self.weights, "pool", described, self.at / "described", **flags)
+        apart(
+            describe.main, images, self.weights, "pool", described, self.at / "described", **flags
+        )
         same = self.duplicates(images, Hash(), descriptors=(described,))
         trained, index, part = (self.at / name for name in ("trained", "index", "part"))
         edges, out = self.at / "edges/pool.parquet", self.at / "copies"
         search = Link(factory="Flat", audit=0, threshold=COSINE)
-        link_train.main((described,), trained, search)
-        link_index.main((described,), same, trained, index)
-        link.main((described,), (described,), same, index, part, search)
-        link_merge.main((part,), same, "pool", edges, self.at / "linked", search)
+        apart(link_train.main, (described,), trained, search)
+        apart(link_index.main, (described,), same, trained, index)
+        apart(link.main, (described,), (described,), same, index, part, search)
+        apart(link_merge.main, (part,), same, "pool", edges, self.at / "linked", search)
         rules = Dedup(copy_threshold=COSINE, references=())
-        dedup.main((edges,), (images,), same, out, self.at / "done", self.at / "sizes", rules)
+        apart(
+            dedup.main, (edges,), (images,), same, out, self.at / "done", self.at / "sizes", rules
+        )
         return pl.read_parquet(out).select("image_id", group="component")
 
     def groups(self, folder: Path, name: Name) -> list[list[str]]:
