@@ -130,7 +130,7 @@ def apart(stage: Callable[..., None], *args: object, **flags: object) -> None:
 
 @dataclass(frozen=True)
 class Ours:
-    """Our stages one after the other on one shard, each a process as a user runs it; files in `at`."""
+    """Our stages one after the other on one shard, each a process of its own; files in `at`."""
 
     at: Path
     weights: Path
