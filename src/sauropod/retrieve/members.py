@@ -144,7 +144,7 @@ class _Search:
 class Nearest:
     """The nearest of (K, d) float32 centroids: by Faiss on the GPUs where there are any.
 
-    On a processor one matrix product and a minimum are an eighth faster than Faiss.
+    On a processor by one matrix product and a minimum.
     """
 
     def __init__(self, centroids: np.ndarray) -> None:
