@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-TILE = (1024, 16_384)
-"""Queries and stored vectors multiplied together: 64 MiB of products."""
+TILE = (1024, 4096)
+"""Queries and stored vectors multiplied together: 16 MiB of products."""
 PAIRS = 1024
 """Pairs computed together: what is gathered for them stays in the cache."""
 ROUNDING = 1e-4
@@ -151,11 +151,12 @@ def _one_tile(
     # A query that finds itself takes one place of the shortlist.
     wanted = count + (but is not None)
     for start, products in _products(queries, vectors):
-        places = products.topk(min(wanted, products.shape[1]), dim=1).values[:, -1]
-        few = products.shape[1] < wanted
-        floor = torch.from_numpy(limits).to(places.device)
-        floor = (floor if few else torch.maximum(floor, places)) - ROUNDING
-        rows, columns = (part.cpu().numpy() for part in (products >= floor[:, None]).nonzero().T)
+        near = products >= torch.from_numpy(limits - ROUNDING).to(products.device)[:, None]
+        many = (near.sum(dim=1) > wanted).nonzero()[:, 0]
+        if len(many):
+            floors = products[many].topk(wanted, dim=1).values[:, -1] - ROUNDING
+            near[many] = products[many] >= floors[:, None]
+        rows, columns = (part.cpu().numpy() for part in near.nonzero().T)
         at = _padded(rows, columns + start, len(queries))
         names = np.where(at < 0, -1, ids[at])
         found = nearest(names, similarities(queries, at, vectors), count=count, but=but)
