@@ -110,7 +110,7 @@ class Extract:
 class Evaluate:
     """Measure frozen features of a labelled set: k-NN, linear probe, logistic regression."""
 
-    version: int = 2
+    version: int = 3
     """Raise when the code changes results."""
     seed: int = 0
     """Seed of the linear probe's order and initialisation, and of the few shots."""
@@ -207,7 +207,7 @@ class Finetune:
 class Robustness:
     """Measure another benchmark's best linear head on shifted images of its classes."""
 
-    version: int = 1
+    version: int = 2
     """Raise when the code changes results."""
 
 
