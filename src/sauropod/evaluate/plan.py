@@ -85,7 +85,8 @@ class Evaluation:
     @property
     def compared(self) -> list[str]:
         """METRICS tables of the models in ablation studies, and of the colour floor."""
-        models = {COLOUR, *(model for row in self._ablations.values() for model in row)}
+        studied = {model for row in self._ablations.values() for model in row}
+        models = {COLOUR, *studied} if studied else studied
         ours = {f"results/evaluate/{m}.{b}.parquet" for m in models for b in self.benchmarks}
         return [path for path in self.metrics if path in ours]
 

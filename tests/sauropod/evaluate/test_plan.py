@@ -1,5 +1,6 @@
 """Which script measures which model on which benchmark, and what it is told."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -118,11 +119,13 @@ def test_plates_are_of_the_main_run_and_of_named_models() -> None:
     assert plan().depth_heads("m") == []
 
 
-def test_studies_ask_for_the_tables_of_their_models_alone() -> None:
+def test_studies_ask_for_the_tables_of_their_models_and_of_colours() -> None:
     found = plan(runs={"off": {}}, ablations={"koleo": ["off", "pretrained"]})
     assert found.studies == "koleo:off,pretrained"
     assert found.figures == ["results/ablations/koleo.png"]
-    assert len(found.compared) == 2 * len(SETS)
+    colour = [path for path in found.metrics if Path(path).name.startswith("colour.")]
+    assert len(found.compared) == 2 * len(SETS) + len(colour)
+    assert set(colour) < set(found.compared)
     assert plan().compared == []
 
 
