@@ -19,7 +19,7 @@ from sauropod.retrieve.search import Block, neighbours, true_neighbours
 from sauropod.retrieve.vectors import Shard
 from sauropod.schema import EDGES, PAIRS
 
-BATCH = 65_536
+BATCH = 8192
 """Queries whose pairs are in memory together."""
 ROW_BITS = 32
 ORDER = ("image_id", "similarity", "neighbour_id")

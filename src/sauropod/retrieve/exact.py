@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-TILE = (1024, 4096)
-"""Queries and stored vectors multiplied together: 16 MiB of products."""
+TILE = (512, 4096)
+"""Queries and stored vectors multiplied together: 8 MiB of products."""
 PAIRS = 1024
 """Pairs computed together: what is gathered for them stays in the cache."""
 ROUNDING = 1e-4
