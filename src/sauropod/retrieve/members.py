@@ -16,10 +16,6 @@ import torch.distributed as dist
 from sauropod.retrieve.index import on_gpu
 
 CHUNK = 4096
-SCORES = 1 << 20
-"""Vectors times centroids compared together: their 4 MiB stay in the cache."""
-LEAST_ROWS = 256
-"""Vectors compared together, however many centroids: a matrix product of few rows is slow."""
 LEAST_STILL = 0.1
 """Share of centroids that did not move from which on it pays to search the others alone."""
 
@@ -77,7 +73,7 @@ class Members:
         search = _Search(centroids, moved)
         for part in own(chunks(len(self._vectors))):
             chunk = chunk_of(self._vectors, part)
-            labels, nearest = search(chunk, self.labels[part], self.distances[part])
+            labels, nearest = search(chunk.numpy(), self.labels[part], self.distances[part])
             self.distances[part] = nearest
             self._move(part, chunk, labels)
         self._centroids = centroids
@@ -108,15 +104,15 @@ class _Search:
     def __init__(self, centroids: np.ndarray, moved: np.ndarray) -> None:
         self._moved = moved
         self._parts = [
-            (np.flatnonzero(those), Nearest(centroids[those])) for those in (moved, ~moved)
+            (np.flatnonzero(those), index_of(centroids[those])) for those in (moved, ~moved)
         ]
 
     def __call__(
-        self, chunk: torch.Tensor, labels: np.ndarray, distances: np.ndarray
+        self, chunk: np.ndarray, labels: np.ndarray, distances: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """Labels (b,) and squared distances (b,) from those before."""
         homeless = (labels < 0) | self._moved[labels]
-        best = np.where(homeless, np.float32(np.inf), distances)
+        best = np.where(homeless, np.inf, distances)
         found = labels.copy()
         self._improve(chunk, np.arange(len(chunk)), self._parts[0], found, best)
         # What did not move is at least as far as the nearest was.
@@ -126,59 +122,26 @@ class _Search:
 
     @staticmethod
     def _improve(
-        chunk: torch.Tensor,
+        chunk: np.ndarray,
         rows: np.ndarray,
-        part: tuple[np.ndarray, "Nearest"],
+        part: tuple[np.ndarray, faiss.Index],
         labels: np.ndarray,
         best: np.ndarray,
     ) -> None:
-        names, nearest = part
+        names, index = part
         if not len(names) or not len(rows):
             return
-        at, distances = nearest(chunk if len(rows) == len(chunk) else chunk[torch.from_numpy(rows)])
-        nearer = distances < best[rows]
-        labels[rows[nearer]] = names[at[nearer]]
-        best[rows[nearer]] = distances[nearer]
+        distances, at = index.search(chunk if len(rows) == len(chunk) else chunk[rows], 1)
+        nearer = distances[:, 0] < best[rows]
+        labels[rows[nearer]] = names[at[nearer, 0]]
+        best[rows[nearer]] = distances[nearer, 0]
 
 
-class Nearest:
-    """The nearest of (K, d) float32 centroids: by Faiss on the GPUs where there are any.
-
-    On a processor by one matrix product and a minimum.
-    """
-
-    def __init__(self, centroids: np.ndarray) -> None:
-        """Keep them in the layout that is searched; there may be none."""
-        self._index = None
-        if on_gpu() and len(centroids):
-            self._index = faiss.index_cpu_to_all_gpus(faiss.IndexFlatL2(centroids.shape[1]))
-            self._index.add(centroids)
-        self._turned = torch.from_numpy(centroids).t()
-        self._squares = (self._turned * self._turned).sum(0)
-        self._rows = min(CHUNK, max(LEAST_ROWS, SCORES // max(1, len(centroids))))
-        self._scores = torch.empty((self._rows, len(centroids)))
-
-    def __call__(self, vectors: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
-        """Find those of (b, d) float32 vectors.
-
-        Returns:
-            Positions (b,) int64, the first of equally near ones, and squared distances (b,)
-            float32.
-        """
-        if self._index is not None:
-            distances, at = self._index.search(vectors.numpy(), 1)
-            return at[:, 0], distances[:, 0]
-        count = vectors.shape[0]
-        at, distances = np.empty(count, np.int64), np.empty(count, np.float32)
-        for start in range(0, count, self._rows):
-            end = min(start + self._rows, count)
-            scores = self._scores[: end - start]
-            torch.addmm(self._squares, vectors[start:end], self._turned, alpha=-2, out=scores)
-            found = scores.numpy().argmin(1)  # numpy's is three times as fast as torch's
-            at[start:end] = found
-            distances[start:end] = scores.numpy()[np.arange(end - start), found]
-        distances += torch.einsum("nd,nd->n", vectors, vectors).numpy()
-        return at, np.maximum(distances, 0, out=distances)
+def index_of(centroids: np.ndarray) -> faiss.Index:
+    """An exact index of (K, d) float32 centroids, on the GPUs where there are any."""
+    index = faiss.IndexFlatL2(centroids.shape[1])
+    index.add(centroids)
+    return faiss.index_cpu_to_all_gpus(index) if on_gpu() else index
 
 
 def chunks(count: int) -> Iterator[slice]:

@@ -41,8 +41,8 @@ def test_nothing_is_searched_where_nothing_moved(monkeypatch: pytest.MonkeyPatch
     found = Members(points, 5)
     sums, _ = found.add_up(centroids)
     searched = []
-    build = members.Nearest
-    monkeypatch.setattr(members, "Nearest", lambda c: searched.append(len(c)) or build(c))
+    build = members.index_of
+    monkeypatch.setattr(members, "index_of", lambda c: searched.append(len(c)) or build(c))
     again, _ = found.add_up(centroids)
     np.testing.assert_array_equal(again, sums)
     assert searched == [0, 5]
