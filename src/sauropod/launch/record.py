@@ -18,7 +18,7 @@ from sauropod.cli import AGAIN
 from sauropod.errors import InputError
 
 FLAG = "--checkpoints"
-OVER_MEMORY = re.compile(rb"^slurmstepd: error: .*exceeded .*memory limit", re.I | re.M)
+OVER_MEMORY = re.compile(rb"^slurmstepd[^ :]*: error: .*exceeded .*memory limit", re.I | re.M)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -69,7 +69,7 @@ def test_deleted_outputs_come_back_and_others_stay(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("said", "over"),
     [
-        ("slurmstepd: error: Exceeded job memory limit\n", True),
+        ("slurmstepd-gpu1: error: Exceeded job memory limit\n", True),
         ("step 3\nslurmstepd: error: Step 7.0 exceeded memory limit (9 > 8), being killed\n", True),
         ("slurmstepd: error: *** JOB 7 ON gpu1 CANCELLED DUE TO NODE FAILURE ***\n", False),
         ("ValueError: slurmstepd: error: exceeded memory limit\n", False),
