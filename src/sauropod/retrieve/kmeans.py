@@ -20,7 +20,7 @@ from sauropod.errors import InputError
 from sauropod.io import replacing
 from sauropod.progress import track
 from sauropod.retrieve.draw import vector_keys
-from sauropod.retrieve.members import Members, chunk_of, chunks, index_of, own
+from sauropod.retrieve.members import Members, Nearest, chunk_of, chunks, own
 from sauropod.train.sharding import all_gathered, ranks
 
 log = logging.getLogger(__name__)
@@ -189,11 +189,11 @@ def assign(vectors: np.ndarray, centroids: np.ndarray) -> tuple[np.ndarray, np.n
     """
     labels = np.empty(len(vectors), np.int64)
     distances = np.empty(len(vectors), np.float32)
-    index = index_of(centroids)
+    nearest = Nearest(centroids)
     for part in chunks(len(vectors)):
-        chunk = chunk_of(vectors, part).numpy()
-        labels[part] = index.search(chunk, 1)[1][:, 0]
-        apart = chunk - centroids[labels[part]]
+        wide = chunk_of(vectors, part)
+        labels[part], _ = nearest(wide)
+        apart = wide.numpy() - centroids[labels[part]]
         distances[part] = np.einsum("nd,nd->n", apart, apart)
     return labels, distances
 

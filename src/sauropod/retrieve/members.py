@@ -16,6 +16,8 @@ import torch.distributed as dist
 from sauropod.retrieve.index import on_gpu
 
 CHUNK = 4096
+ROWS = 256
+"""Vectors compared together: few, so that what is compared stays in the cache."""
 LEAST_STILL = 0.1
 """Share of centroids that did not move from which on it pays to search the others alone."""
 
@@ -73,7 +75,7 @@ class Members:
         search = _Search(centroids, moved)
         for part in own(chunks(len(self._vectors))):
             chunk = chunk_of(self._vectors, part)
-            labels, nearest = search(chunk.numpy(), self.labels[part], self.distances[part])
+            labels, nearest = search(chunk, self.labels[part], self.distances[part])
             self.distances[part] = nearest
             self._move(part, chunk, labels)
         self._centroids = centroids
@@ -90,7 +92,8 @@ class Members:
         self.labels[part][moved] = came
         rows = chunk[torch.from_numpy(moved)].double()
         self._count(came, rows, 1)
-        self._count(left[left >= 0], rows[torch.from_numpy(left >= 0)], -1)
+        if (left >= 0).all():  # a chunk has labels or none
+            self._count(left, rows, -1)
 
     def _count(self, labels: np.ndarray, rows: torch.Tensor, sign: int) -> None:
         at = torch.from_numpy(labels)
@@ -104,17 +107,17 @@ class _Search:
     def __init__(self, centroids: np.ndarray, moved: np.ndarray) -> None:
         self._moved = moved
         self._parts = [
-            (np.flatnonzero(those), index_of(centroids[those])) for those in (moved, ~moved)
+            (np.flatnonzero(those), Nearest(centroids[those])) for those in (moved, ~moved)
         ]
 
     def __call__(
-        self, chunk: np.ndarray, labels: np.ndarray, distances: np.ndarray
+        self, chunk: torch.Tensor, labels: np.ndarray, distances: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """Labels (b,) and squared distances (b,) from those before."""
         homeless = (labels < 0) | self._moved[labels]
         best = np.where(homeless, np.inf, distances)
         found = labels.copy()
-        self._improve(chunk, np.arange(len(chunk)), self._parts[0], found, best)
+        self._improve(chunk, np.arange(len(labels)), self._parts[0], found, best)
         # What did not move is at least as far as the nearest was.
         doubtful = np.flatnonzero(homeless & (best > distances))
         self._improve(chunk, doubtful, self._parts[1], found, best)
@@ -122,26 +125,53 @@ class _Search:
 
     @staticmethod
     def _improve(
-        chunk: np.ndarray,
+        chunk: torch.Tensor,
         rows: np.ndarray,
-        part: tuple[np.ndarray, faiss.Index],
+        part: tuple[np.ndarray, "Nearest"],
         labels: np.ndarray,
         best: np.ndarray,
     ) -> None:
-        names, index = part
+        names, nearest = part
         if not len(names) or not len(rows):
             return
-        distances, at = index.search(chunk if len(rows) == len(chunk) else chunk[rows], 1)
-        nearer = distances[:, 0] < best[rows]
-        labels[rows[nearer]] = names[at[nearer, 0]]
-        best[rows[nearer]] = distances[nearer, 0]
+        some = chunk if len(rows) == len(labels) else chunk[torch.from_numpy(rows)]
+        at, distances = nearest(some)
+        nearer = distances < best[rows]
+        labels[rows[nearer]] = names[at[nearer]]
+        best[rows[nearer]] = distances[nearer]
 
 
-def index_of(centroids: np.ndarray) -> faiss.Index:
-    """An exact index of (K, d) float32 centroids, on the GPUs where there are any."""
-    index = faiss.IndexFlatL2(centroids.shape[1])
-    index.add(centroids)
-    return faiss.index_cpu_to_all_gpus(index) if on_gpu() else index
+class Nearest:
+    """The nearest of (K, d) float32 centroids: by Faiss on the GPUs where there are any.
+
+    On a processor by products of a few rows, whose minimum is taken while they are in the cache.
+    """
+
+    def __init__(self, centroids: np.ndarray) -> None:
+        """Keep them where they are searched."""
+        self._index = faiss.IndexFlatL2(centroids.shape[1]) if on_gpu() else None
+        if self._index is not None:
+            self._index.add(centroids)
+            self._index = faiss.index_cpu_to_all_gpus(self._index)
+        self._columns = torch.from_numpy(centroids).t()
+        self._squares = (self._columns * self._columns).sum(0)
+        self._scores = torch.empty((ROWS, len(centroids)))
+
+    def __call__(self, vectors: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
+        """Positions (b,) int64 of those of (b, d) float32 vectors, and squared distances (b,)."""
+        if self._index is not None:
+            distances, at = self._index.search(vectors.numpy(), 1)
+            return at[:, 0], distances[:, 0]
+        at, distances = np.empty(len(vectors), np.int64), np.empty(len(vectors), np.float32)
+        for start in range(0, len(vectors), ROWS):
+            rows = vectors[start : start + ROWS]
+            scores = self._scores[: len(rows)]
+            torch.addmm(self._squares, rows, self._columns, alpha=-2, out=scores)
+            part = slice(start, start + len(rows))
+            at[part] = scores.numpy().argmin(1)  # numpy's is three times as fast as Torch's
+            distances[part] = scores.numpy()[np.arange(len(rows)), at[part]]
+        distances += np.einsum("nd,nd->n", vectors.numpy(), vectors.numpy())
+        return at, np.maximum(distances, 0)
 
 
 def chunks(count: int) -> Iterator[slice]:
