@@ -14,11 +14,11 @@ PHASES = {
     "report": ("cpu", "truth collect report"),
 }
 PARTITIONS = {rule: partition for partition, rules in PHASES.values() for rule in rules.split()}
-PARTS = {"evaluate": 5}
+PARTS = {"evaluate": 14}
 
 
 def grouped() -> list[str]:
-    """Flags that put every phase into one Slurm job, but for evaluations, which have several."""
+    """Flags that put every phase into one Slurm job, but for the last, which has several."""
     phases = {rule: phase for phase, (_, rules) in PHASES.items() for rule in rules.split()}
     groups = [f"{rule}={phase}" for rule, phase in phases.items()]
     sizes = [f"{phase}={PARTS.get(phase, 100)}" for phase in PHASES]
