@@ -24,7 +24,7 @@ from sauropod.ingest.pack import Row
 from .conftest import Web, answer, bomb, drip, endless, picture, redirect, silence
 
 QUICK = Ingest(
-    deadline_s=1.0, retries=1, max_bytes=50_000, user_agent="sauropod/0.1 (+mailto:a@b.example)"
+    deadline_s=5.0, retries=1, max_bytes=50_000, user_agent="sauropod/0.1 (+mailto:a@b.example)"
 )
 
 
