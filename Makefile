@@ -14,7 +14,7 @@ demo: install  ## whole DAG on the demo world: crawl to report, minutes on two c
 	@python src/collect.py --metrics runs/demo/results/evaluate/metrics.parquet --report runs/demo/results/report/report.html
 
 test: install  ## unit, stage and workflow tests on the CPU, offline
-	pytest
+	OMP_NUM_THREADS=1 pytest --numprocesses $(CORES)
 
 slurm: install  ## the workflow on a real Slurm of four nodes on this machine, killed and interrupted: root, slurmctld slurmd slurm-client munge
 	pytest -m slurm tests/slurm

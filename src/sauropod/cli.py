@@ -7,6 +7,7 @@ import argparse
 import dataclasses
 import inspect
 import logging
+import os
 import platform
 import resource
 import shlex
@@ -33,6 +34,7 @@ STYLE = (tyro.conf.FlagConversionOff, tyro.conf.AvoidSubcommands)  # booleans ar
 VERSIONS_OF = ("torch", "numpy", "polars", "faiss-cpu", "faiss-gpu", "onnxruntime", "pillow")
 
 DONE, BUG, MISTAKE, AGAIN = 0, 1, 2, 75
+UNREAD = 141  # what a shell says of a program that SIGPIPE ended
 
 
 def _versions() -> str:
@@ -126,7 +128,7 @@ def run(main: Callable[..., None]) -> None:
     """Parse the command line from `main`'s signature, run it and end with the exit code that fits.
 
     Exit codes: 0 done; 2 the user's mistake, one sentence; 75 checkpointed after a signal, run
-    again; 1 our bug, with traceback.
+    again; 141 nobody reads what it prints; 1 our bug, with traceback.
     """
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(message)s", force=True)
     name = Path(sys.argv[0]).name
@@ -139,6 +141,9 @@ def run(main: Callable[..., None]) -> None:
         _stop(MISTAKE, f"{name}: error: {error}")
     except Checkpointed as error:
         _stop(AGAIN, f"{name}: {error}")
+    except BrokenPipeError:  # of `--help | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the last flush
+        _stop(UNREAD, f"{name}: stopped, for what reads its output is gone")
     except KeyboardInterrupt:
         _stop(130, f"{name}: interrupted; outputs are whole or absent, run again to continue")
     except Exception:

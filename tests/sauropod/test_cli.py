@@ -1,5 +1,6 @@
 """Exit codes and messages of stage scripts, as processes."""
 
+import os
 import subprocess
 import sys
 import textwrap
@@ -60,6 +61,16 @@ def test_exit_codes(tmp_path: Path, how: str, code: int, ending: str) -> None:
     assert result.returncode == code
     assert result.stderr.endswith(ending)
     assert ("Traceback" in result.stderr) == (how == "bug")
+
+
+def test_help_nobody_reads_is_no_bug() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-u", str(SRC / "dedup.py"), "--help"]
+    result = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writer)
+    assert result.returncode == 141
+    assert result.stderr == "dedup.py: stopped, for what reads its output is gone\n"
 
 
 def test_unknown_flag_is_the_users_mistake(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ PHASES = {
     "report": ("cpu", "truth collect report"),
 }
 PARTITIONS = {rule: partition for partition, rules in PHASES.values() for rule in rules.split()}
-PARTS = {"evaluate": 14}
+PARTS = {"evaluate": 7}
 
 
 def grouped() -> list[str]:
