@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 import tyro
 
-from turns import resident_bytes
+from turns import MIB, resident_bytes
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "src"))
 
@@ -35,6 +35,7 @@ from sauropod.report.curves import Chart
 from sauropod.retrieve import clusters
 
 CONSTANT_ROWS = 1000
+LINES = 5  # of a chart, so that each has a colour
 
 
 @dataclass(frozen=True)
@@ -89,30 +90,34 @@ def slope(constant: float, found: list[Measured]) -> float:
 
 
 def charts(results: dict[str, list[Measured]], base: dict[str, Measured]) -> list[Chart]:
-    """Time per image and peak memory over the logarithm of the rows."""
-    drawn = []
+    """Time per image and peak memory over the logarithm of the rows, of a few stages at a time."""
+    drawn, names = [], list(results)
     sizes = [math.log10(one.rows) for found in results.values() for one in found]
     over = (min(sizes), max(sizes) + 1e-6)
-    for title, unit, value in (
-        ("Time", "us per image", lambda m, _: m.seconds / m.rows * 1e6),
-        ("Peak memory", "MiB above that of 1,000 images", lambda m, b: (m.peak - b.peak) / 2**20),
-    ):
-        series, legend = [], []
-        for stage, found in results.items():
-            y = np.array([value(one, base[stage]) for one in found])
-            series.append(Series(stage, np.log10([one.rows for one in found]), y))
-            legend.append((stage, spell(float(y[-1]))))
-        panel = Panel(title, unit, tuple(series), includes=(0,))
-        marks = tuple(draw(panel, over=over, x_label="log10 of images"))
-        drawn.append(Chart(title, marks, tuple(legend), title))
+    for first in range(0, len(names), LINES):
+        some = names[first : first + LINES]
+        for title, unit, value in (
+            ("Time", "us per image", lambda m, _: m.seconds / m.rows * 1e6),
+            ("Peak memory", "MiB above that of 1,000 images", lambda m, b: (m.peak - b.peak) / MIB),
+        ):
+            lines = []
+            for stage in some:
+                x = np.log10([one.rows for one in results[stage]])
+                y = np.array([value(one, base[stage]) for one in results[stage]])
+                lines.append(Series(stage, x, y))
+            panel = Panel(title, unit, tuple(lines), includes=(0,))
+            marks = tuple(draw(panel, over=over, x_label="log10 of images"))
+            legend = tuple((line.name, spell(float(line.y[-1]))) for line in lines)
+            drawn.append(Chart(title, marks, legend, title))
     return drawn
 
 
 def paint(drawn: list[Chart], out: Path) -> None:
-    """Write the charts side by side as PNG, in the report's colours."""
-    pen = sheet.Pen(len(drawn) * (WIDTH + 24) + 24, 340)
-    for column, chart in enumerate(drawn):
-        sheet._paint(pen, chart, left=24 + column * (WIDTH + 24), top=12)
+    """Write the charts as PNG, two a row, in the report's colours."""
+    wide, high = WIDTH + 24, 260
+    pen = sheet.Pen(2 * wide + 24, -(-len(drawn) // 2) * high + 12)
+    for place, chart in enumerate(drawn):
+        sheet._paint(pen, chart, left=24 + place % 2 * wide, top=12 + place // 2 * high)
     pen.image.save(out)
 
 
@@ -147,7 +152,7 @@ def main(
                 results[name].append(found)
                 above = found.peak - base[name].peak
                 cells = [name, f"{size:,}", f"{found.seconds / size * 1e6:.2f}"]
-                cells += [f"{found.wall:.1f}", f"{above / 2**20:,.0f}", f"{above / size:.1f}"]
+                cells += [f"{found.wall:.1f}", f"{above / MIB:,.0f}", f"{above / size:.1f}"]
                 print(f"| {' | '.join(cells)} |", flush=True)
     for name in stage:
         value = slope(base[name].seconds, results[name])
