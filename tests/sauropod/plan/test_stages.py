@@ -63,7 +63,7 @@ def test_filling_by_hand(made: plan.Plan) -> None:
     hours = (read + images / 142_000 + images * 16_384 * 256 / 44e9) / 3600
     assert filled.core_hours == pytest.approx(hours)
     assert filled.write_bytes == images * (32 + 8)
-    assert filled.memory_bytes == pytest.approx(1e9 + filled.write_bytes / 64)
+    assert filled.memory_bytes == pytest.approx(1e9 + filled.write_bytes / 52)
 
 
 def test_the_papers_pretraining_is_what_the_mfu_came_from() -> None:
@@ -78,10 +78,11 @@ def test_the_papers_pretraining_is_what_the_mfu_came_from() -> None:
 def test_jobs_are_those_of_the_workflow(made: plan.Plan) -> None:
     found = {name: stage.jobs for name, stage in stages(made).items()}
     assert found["links"] == 2000
-    assert found["screen"] == found["hash"] == found["assign"] == 4096
-    assert found["ingest"] == found["describe"] > 4096
-    assert found["link_index"] == found["index"] == 64
-    assert found["link"] == 64 * found["link_merge"] == 64 * (64 + 2)
+    assert found["screen"] == found["hash"] == found["assign"] == 1024
+    assert found["ingest"] == found["describe"] > 1024
+    assert found["index"] == 64
+    assert found["link_index"] == 52
+    assert found["link"] == 52 * found["link_merge"] == 52 * (52 + 6)
     assert found["link_train"] == found["dedup"] == found["cluster"] == found["pretrain main"] == 1
     assert found["retrieve"] == 24
 
