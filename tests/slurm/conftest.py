@@ -36,16 +36,11 @@ def cluster() -> Iterator[Cluster]:
 
 @pytest.fixture(scope="session", autouse=True)
 def _slow_ones_first(request: pytest.FixtureRequest) -> None:
-    """What takes minutes, and waits for most of them, goes on beside the other tests.
-
-    The whole DAG is one long chain: all else, its jobs on the cluster too, has what that leaves.
-    """
+    """What takes minutes, and waits for most of them, goes on beside the other tests."""
     asked = {name for item in request.session.items for name in getattr(item, "fixturenames", ())}
     for name in SLOW:
         if name in asked:
             request.getfixturevalue(name)
-            if name == "whole":
-                os.nice(10)
 
 
 def on_fake_gpus(partitions: Mapping[str, str]) -> list[str]:

@@ -4,17 +4,16 @@ MANIFEST = "results/manifest/lvd.parquet"
 _DATA = "links links_summary ingest_pool ingest_reference curated_manifest"
 _DEDUP = "describe fit_hash hash group_hashes link_train link_index link link_merge link_summary"
 _RETRIEVE = "embed index_train index cluster_sample cluster assign retrieve"
-_MEASURES = "evaluate evaluate_instance evaluate_segmentation evaluate_depth"
 PHASES = {
     "sources": ("cpu", f"world detectors {_DATA}"),
     "screen": ("gpu", "screen"),
     "dedup": ("gpu", f"{_DEDUP} dedup"),
     "retrieve": ("gpu", _RETRIEVE),
-    "evaluate": ("gpu", f"extract {_MEASURES} visualise overlay"),
+    "evaluate": ("gpu", "extract evaluate visualise"),
     "report": ("cpu", "truth collect report"),
 }
 PARTITIONS = {rule: partition for partition, rules in PHASES.values() for rule in rules.split()}
-PARTS = {"evaluate": 7}
+PARTS = {"evaluate": 3}
 
 
 def grouped() -> list[str]:
