@@ -36,7 +36,7 @@ def batches(vit: VisionTransformer, *, size: int, steps: int, seed: int) -> Iter
     generator = torch.Generator().manual_seed(seed)
     for _ in range(steps):
         pixels = torch.randn(size, 3, SIDE, SIDE, generator=generator)
-        with torch.inference_mode():
+        with torch.no_grad():
             found = vit.get_intermediate_layers(pixels, layers=4)
             cls = torch.stack([block.cls_token for block in found], dim=1)
             mean = found[-1].patch_tokens.mean(dim=1)
