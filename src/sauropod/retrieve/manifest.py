@@ -12,6 +12,7 @@ from typing import Literal
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 
 from sauropod import schema, streaming
 from sauropod.dedup.pool import ROW_BITS, Pool
@@ -257,8 +258,10 @@ class Uncurated:
         edge = []
         for rows, bins in self._keyed(PLACE):
             assembly.add(rows.filter(pl.Series(bins < last)), source=pl.lit("uncurated"))
-            edge.append(rows.filter(pl.Series(bins == last)))
-        ordered = pl.concat(edge).sort("key", "sha256", "url", "image_id")
+            # Copied: a filtered frame holds the strings of all rows that it came from.
+            some = rows.filter(pl.Series(bins == last))
+            edge.append(some.to_arrow(compat_level=pl.CompatLevel.oldest()))
+        ordered = pl.DataFrame(pa.concat_tables(edge)).sort("key", "sha256", "url", "image_id")
         assembly.add(ordered.head(size - int(below[last])), source=pl.lit("uncurated"))
         return assembly
 
