@@ -19,8 +19,8 @@ test: install  ## unit, stage and workflow tests on the CPU, offline
 slurm: install  ## the workflow on a real Slurm of four nodes on this machine, killed and interrupted: root, slurmctld slurmd slurm-client munge
 	pytest -m slurm tests/slurm
 
-doctor:  ## does this cluster fit workflow/profiles/slurm, and do its nodes have what this machine has
-	@python src/doctor.py
+doctor:  ## does this cluster fit workflow/profiles/slurm, do its nodes have what this machine has, see CONFIG's data
+	@python src/doctor.py --config $(CONFIG)
 
 check: install  ## lint, format, types, workflow lint
 	ruff check src tests

@@ -179,12 +179,8 @@ class Dag:
         """Tar with the bytes of a shard: screened for the pool."""
         return str(Path(self.images_of(shard)).with_suffix(".tar"))
 
-    def check_sources(self) -> None:
-        """Check, before any job, that every dataset and weights file named is there.
-
-        Raises:
-            InputError: the paths that are missing, in one sentence.
-        """
+    def given(self) -> list[str]:
+        """Paths of the datasets and weights that no job makes."""
         collections: tuple[Collection, ...] = ("pool", "curated", "benchmark_test")
         paths = [s.path for collection in collections for s in sources(self.config, collection)]
         paths += [one.path for one in self.config.benchmarks if one.layout != "image_folder"]
@@ -193,8 +189,15 @@ class Dag:
         paths += [one.transfer for one in self.config.benchmarks if one.transfer]
         paths += [self.nsfw, self.faces, self.embedder, self.sscd, *self.config.models.values()]
         ours = ("results/", f"{WORLD}/")
-        asked = [path for path in dict.fromkeys(paths) if not path.startswith(ours)]
-        missing = [path for path in asked if not Path(path).exists()]
+        return [path for path in dict.fromkeys(paths) if not path.startswith(ours)]
+
+    def check_sources(self) -> None:
+        """Check, before any job, that every dataset and weights file named is there.
+
+        Raises:
+            InputError: the paths that are missing, in one sentence.
+        """
+        missing = [path for path in self.given() if not Path(path).exists()]
         if missing:
             fix = "put them there, or correct their paths in the configuration"
             found = f"nothing at {', '.join(missing)}"

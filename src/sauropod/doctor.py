@@ -19,7 +19,9 @@ import torch.cuda.nccl
 import yaml
 
 from sauropod import slurm
+from sauropod.dag import Dag
 from sauropod.errors import InputError
+from sauropod.plan import plan
 
 PACKAGES = ("torch", "numpy", "polars", "pyarrow", "pillow", "onnxruntime", "safetensors")
 CHECKS_PER_JOB_AGE = 3  # the Slurm plugin takes squeue only if jobs stay visible this many checks
@@ -33,11 +35,11 @@ class Finding:
     text: str
 
 
-def facts(mark: Path | None = None) -> dict[str, str]:
+def facts(paths: Iterable[Path] = ()) -> dict[str, str]:
     """Describe the machine this runs on.
 
     Args:
-        mark: File that the head node wrote: is it seen here?
+        paths: Files and folders that every machine should see.
 
     Returns:
         Names and values, all text.
@@ -52,8 +54,22 @@ def facts(mark: Path | None = None) -> dict[str, str]:
     found["given gpus"] = os.environ.get("CUDA_VISIBLE_DEVICES", "")
     has_nccl = torch.distributed.is_available() and torch.distributed.is_nccl_available()
     found["nccl"] = ".".join(map(str, torch.cuda.nccl.version())) if has_nccl else "none"
-    found["shared folder"] = "seen" if mark is None or mark.exists() else f"no {mark}"
+    found["unseen"] = ", ".join(str(path) for path in paths if not path.exists())
     return found
+
+
+def given(config: Iterable[Path]) -> list[Path]:
+    """Datasets and weights that a configuration names, as absolute paths; none without one."""
+    files = list(config)
+    return [Path(path).absolute() for path in Dag(plan.read(files)).given()] if files else []
+
+
+def not_here(paths: Iterable[Path]) -> list[Finding]:
+    """One finding per path that is missing, or one that says none is."""
+    paths = list(paths)
+    missing = [Finding(False, f"{path}: nothing there") for path in paths if not path.exists()]
+    every = [Finding(True, f"{len(paths)} datasets and weights are there")] if paths else []
+    return missing or every
 
 
 def partitions_of(profile: Path) -> dict[str, bool]:
@@ -140,16 +156,23 @@ def compare(
         for name in same
         if node.get(name) != head[name]
     ]
-    if node.get("shared folder") != "seen":
-        found.append(Finding(False, f"{where}: does not see this folder: {node['shared folder']}"))
+    if node["unseen"]:
+        found.append(Finding(False, f"{where}: does not see {node['unseen']}"))
     if gpu:
         told = f"{where}: torch sees {node['gpus']} GPU, NCCL {node['nccl']}"
         found.append(Finding(node["gpus"] != "0" and node["nccl"] != "none", told))
     return found or [Finding(True, f"{where}: python and {len(PACKAGES)} packages as here")]
 
 
-def on_node(partition: str, script: Path, *, gpu: bool, mark: Path) -> list[Finding]:
-    """Run the doctor on one node of a partition, and compare."""
+def on_node(partition: str, script: Path, *, gpu: bool, paths: Iterable[Path]) -> list[Finding]:
+    """Run the doctor on one node of a partition, and compare.
+
+    Args:
+        partition: Whose node.
+        script: The doctor's, which describes the node.
+        gpu: Whether rules with a GPU are sent there.
+        paths: Files and folders that are here.
+    """
     asked = [
         "srun",
         f"--partition={partition}",
@@ -159,7 +182,9 @@ def on_node(partition: str, script: Path, *, gpu: bool, mark: Path) -> list[Find
         "--mem=4000",
     ]
     asked += ["--gpus=1"] if gpu else []
-    told = slurm.ask(*asked, sys.executable, str(script), "--there", "True", "--mark", str(mark))
+    told = slurm.ask(
+        *asked, sys.executable, str(script), "--there", "True", "--paths", *map(str, paths)
+    )
     if not told.strip():
         why = f"a job did not run: try {' '.join(asked)} true"
         return [Finding(False, f"partition {partition}: {why}")]

@@ -22,6 +22,8 @@ def test_no_slurm_is_said_in_one_line() -> None:
 
 
 def test_a_node_describes_itself(tmp_path: Path) -> None:
-    told = json.loads(doctor("--there", "True", "--mark", str(tmp_path / "none")).stdout)
+    told = json.loads(
+        doctor("--there", "True", "--paths", str(tmp_path), str(tmp_path / "none")).stdout
+    )
     assert told["python"].endswith(sys.executable)
-    assert told["shared folder"] == f"no {tmp_path / 'none'}"
+    assert told["unseen"] == str(tmp_path / "none")
