@@ -38,7 +38,7 @@ install: $(VENV)/.installed
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/pip install --no-compile --disable-pip-version-check -c constraints.txt -e '.[cpu,demo,dev]'
+	$(VENV)/bin/pip install --disable-pip-version-check -c constraints.txt -e '.[cpu,demo,dev]'
 	touch $@
 
 clean:
