@@ -155,6 +155,6 @@ def interrupted(
     cluster: Cluster, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Training, Future[int]]]:
     """A training that is stopped again and again, and its exit code."""
-    training = Training(cluster, tmp_path_factory.mktemp("interrupted"), steps=800)
+    training = Training(cluster, tmp_path_factory.mktemp("interrupted"), steps=2000)
     with ThreadPoolExecutor() as beside:
         yield training, beside.submit(training.interrupted)
