@@ -188,8 +188,7 @@ class Dag:
         paths += [*shown.images, *shown.dense_images]
         paths += [one.transfer for one in self.config.benchmarks if one.transfer]
         paths += [self.nsfw, self.faces, self.embedder, self.sscd, *self.config.models.values()]
-        ours = ("results/", f"{WORLD}/")
-        return [path for path in dict.fromkeys(paths) if not path.startswith(ours)]
+        return [p for p in dict.fromkeys(paths) if not p.startswith(("results/", f"{WORLD}/"))]
 
     def check_sources(self) -> None:
         """Check, before any job, that every dataset and weights file named is there.
@@ -197,8 +196,7 @@ class Dag:
         Raises:
             InputError: the paths that are missing, in one sentence.
         """
-        missing = [path for path in self.given() if not Path(path).exists()]
-        if missing:
+        if missing := [path for path in self.given() if not Path(path).exists()]:
             fix = "put them there, or correct their paths in the configuration"
             found = f"nothing at {', '.join(missing)}"
             raise InputError(Path("config"), expected="datasets and weights", found=found, fix=fix)
