@@ -90,32 +90,33 @@ rule fit_hash:
 
 rule hash:
     input:
-        descriptors="results/describe/{pool_shard}.parquet",
+        descriptors=by(PLAN.described, "link_block"),
         pca="results/hash/pca.safetensors",
     output:
-        hashes="results/hash/{pool_shard}.parquet",
-        summary="results/hash/{pool_shard}.summary.parquet",
+        hashes="results/hash/{link_block}.parquet",
+        summary="results/hash/{link_block}.summary.parquet",
     log:
-        "logs/hash/{pool_shard}.log",
+        "logs/hash/{link_block}.log",
     benchmark:
-        "benchmarks/hash/{pool_shard}.tsv"
+        "benchmarks/hash/{link_block}.tsv"
     conda:
         "../envs/cpu.yaml"
     resources:
         mem_mb=more(8_000),
-        runtime=more(10),
+        runtime=more(60),
         speed=SPEED.get("hash", ""),
         src=SRC,
     params:
+        descriptors=spelt(PLAN.described, "link_block"),
         knobs=KNOBS["hash"],
     shell:
-        "python {resources.src}/hash.py --descriptors {input.descriptors} --pca {input.pca} --shard {wildcards.pool_shard}"
+        "python {resources.src}/hash.py --descriptors {params.descriptors} --pca {input.pca} --block {wildcards.link_block}"
         " --out {output.hashes} --summary {output.summary} {params.knobs} {resources.speed} 2> {log}"
 
 
 rule group_hashes:
     input:
-        hashes=expand("results/hash/{pool_shard}.parquet", pool_shard=PLAN.pool),
+        hashes=expand("results/hash/{link_block}.parquet", link_block=PLAN.link_blocks),
         images=expand("results/screen/{pool_shard}.parquet", pool_shard=PLAN.pool),
     output:
         duplicates="results/hash/duplicates.parquet",
@@ -132,7 +133,7 @@ rule group_hashes:
         speed=SPEED.get("hash", ""),
         src=SRC,
     params:
-        hashes=PLAN.series("results/hash/{}.parquet", PLAN.pool),
+        hashes=PLAN.series("results/hash/{}.parquet", PLAN.link_blocks),
         images=PLAN.series("results/screen/{}.parquet", PLAN.pool),
         knobs=KNOBS["hash"],
     shell:
@@ -186,7 +187,7 @@ rule link_index:
         speed=SPEED.get("link", ""),
         src=SRC,
     params:
-        descriptors=by(PLAN.spelt_descriptors, "link_block"),
+        descriptors=spelt(PLAN.described, "link_block"),
         hashed=KNOBS["hash"],
     shell:
         "python {resources.src}/link_index.py --descriptors {params.descriptors} --duplicates {input.duplicates}"
@@ -240,7 +241,7 @@ rule link_merge:
         speed=SPEED.get("link", ""),
         src=SRC,
     params:
-        parts=by(PLAN.spelt_parts, "query_block"),
+        parts=spelt(PLAN.link_parts, "query_block"),
         reference=by(PLAN.reference_flag, "query_block"),
         knobs=KNOBS["link"],
     shell:

@@ -40,7 +40,7 @@ rule links_summary:
         speed="",  # or it cannot go into a group with jobs that have some
         src=SRC,
     params:
-        summaries=by(PLAN.link_summary_series, "source"),
+        summaries=spelt(PLAN.link_summaries, "source"),
     shell:
         "python {resources.src}/summarise.py --summaries {params.summaries} --shard {wildcards.source}"
         " --out {output} 2> {log}"

@@ -101,7 +101,7 @@ rule index:
         speed=SPEED.get("index", ""),
         src=SRC,
     params:
-        embeddings=by(PLAN.spelt_embeddings, "index_block"),
+        embeddings=spelt(PLAN.embedded, "index_block"),
         knobs=KNOBS["index"],
     shell:
         "python {resources.src}/index.py --embeddings {params.embeddings} --copies {input.copies} --trained {input.trained}"
@@ -165,29 +165,31 @@ rule cluster:
 
 rule assign:
     input:
-        embeddings="results/embed/{pool_shard}.parquet",
-        images="results/screen/{pool_shard}.parquet",
+        embeddings=by(PLAN.embedded, "index_block"),
+        images=by(PLAN.screened, "index_block"),
         centroids="results/cluster/centroids.safetensors",
     output:
-        clusters="results/cluster/{pool_shard}.parquet",
-        summary="results/cluster/{pool_shard}.summary.parquet",
+        clusters="results/cluster/{index_block}.parquet",
+        summary="results/cluster/{index_block}.summary.parquet",
     log:
-        "logs/cluster/{pool_shard}.log",
+        "logs/cluster/{index_block}.log",
     benchmark:
-        "benchmarks/cluster/{pool_shard}.tsv"
+        "benchmarks/cluster/{index_block}.tsv"
     conda:
         "../envs/gpu.yaml"
     resources:
         gpu=1,
         mem_mb=more(8_000),
-        runtime=more(10),
+        runtime=more(60),
         speed=SPEED.get("cluster", ""),
         src=SRC,
     params:
+        embeddings=spelt(PLAN.embedded, "index_block"),
+        images=spelt(PLAN.screened, "index_block"),
         knobs=KNOBS["cluster"],
     shell:
-        "python {resources.src}/assign.py --embeddings {input.embeddings} --images {input.images}"
-        " --shard {wildcards.pool_shard} --centroids {input.centroids} --out {output.clusters}"
+        "python {resources.src}/assign.py --embeddings {params.embeddings} --images {params.images}"
+        " --block {wildcards.index_block} --centroids {input.centroids} --out {output.clusters}"
         " --summary {output.summary} {params.knobs} {resources.speed} 2> {log}"
 
 
@@ -277,7 +279,9 @@ rule balance:
     input:
         images=expand("results/screen/{pool_shard}.parquet", pool_shard=PLAN.pool),
         centroids="results/cluster/centroids.safetensors",
-        clusters=expand("results/cluster/{pool_shard}.parquet", pool_shard=PLAN.pool),
+        clusters=expand(
+            "results/cluster/{index_block}.parquet", index_block=PLAN.index_blocks
+        ),
         copies="results/dedup/copies.parquet",
     output:
         manifest="results/manifest/balanced.parquet",
@@ -295,7 +299,7 @@ rule balance:
         src=SRC,
     params:
         images=PLAN.series("results/screen/{}.parquet", PLAN.pool),
-        clusters=PLAN.series("results/cluster/{}.parquet", PLAN.pool),
+        clusters=PLAN.series("results/cluster/{}.parquet", PLAN.index_blocks),
         knobs=KNOBS["balance"],
     shell:
         "python {resources.src}/balance.py --images {params.images} --centroids {input.centroids}"

@@ -2,8 +2,8 @@
 
     python src/balance.py --images results/screen/crawl-?????.parquet \\
         --centroids results/cluster/centroids.safetensors \\
-        --clusters results/cluster/crawl-?????.parquet --copies results/dedup/copies.parquet \\
-        --out results/manifest/balanced.parquet \\
+        --clusters results/cluster/crawl-block-?????.parquet \\
+        --copies results/dedup/copies.parquet --out results/manifest/balanced.parquet \\
         --summary results/manifest/balanced.summary.parquet --target 1000000
 """
 

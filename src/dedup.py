@@ -38,7 +38,7 @@ def main(
         components: Table to write (COMPONENTS), also when a giant component stops the job.
     """
     found = EdgeFiles(edges)
-    every_shard(found.searched(), images, flag="--edges")
+    every_shard(edges, images, flag="--edges")
     same = schema.read(duplicates, schema.DUPLICATES)
     made_by = io.stamp("dedup", knobs=knobs, inputs=[*edges, *images, duplicates])
     rows = usable(images, representatives.COLUMNS, label="images")

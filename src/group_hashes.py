@@ -1,6 +1,6 @@
 """Group the pool's images by PCA hash and keep one of each group.
 
-    python src/group_hashes.py --hashes results/hash/crawl-?????.parquet \\
+    python src/group_hashes.py --hashes results/hash/crawl-block-?????.parquet \\
         --images results/screen/crawl-?????.parquet --out results/hash/duplicates.parquet \\
         --summary results/hash/summary.parquet
 """
@@ -27,11 +27,13 @@ def main(
     """Find hash duplicates.
 
     Args:
-        hashes: PCA_HASHES of every shard of the pool.
+        hashes: PCA_HASHES of every block of the pool.
         images: IMAGES of every shard of the pool.
         out: Table to write (DUPLICATES).
         summary: Table to write (SUMMARY).
     """
+    for path in hashes:
+        schema.check(path, schema.PCA_HASHES)
     for path in images:
         schema.check(path, schema.IMAGES)
     every_shard(hashes, images, flag="--hashes")

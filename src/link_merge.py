@@ -15,6 +15,7 @@ from sauropod.cli import Knobs
 from sauropod.config import Link
 from sauropod.dedup import copies
 from sauropod.dedup import parts as searched
+from sauropod.dedup.pool import SHARDS
 
 
 def main(
@@ -46,7 +47,7 @@ def main(
     for stage, (hits, truth) in recalled.items():
         counts.append(schema.summary(stage, block, kept=hits, dropped={"missed": truth - hits}))
     edges = copies.merged(parts, count=None if reference else knobs.neighbours)
-    made_by["shards"] = told["shards"]
+    made_by[SHARDS] = told[SHARDS]
     streaming.write(edges, out, schema.EDGES, made_by=made_by)
     schema.write(pl.concat(counts), summary, schema.SUMMARY, made_by=made_by)
 

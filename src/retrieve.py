@@ -5,8 +5,8 @@
         --embeddings results/embed/crawl-?????.parquet \\
         --index results/index/crawl-block-{00000..00063}.faiss --index-shards 64 64 ... \\
         --centroids results/cluster/centroids.safetensors \\
-        --clusters results/cluster/crawl-?????.parquet --copies results/dedup/copies.parquet \\
-        --out results/retrieve/imagenet22k.parquet \\
+        --clusters results/cluster/crawl-block-?????.parquet \\
+        --copies results/dedup/copies.parquet --out results/retrieve/imagenet22k.parquet \\
         --summary results/retrieve/imagenet22k.summary.parquet
 """
 

@@ -6,7 +6,7 @@ from pathlib import Path
 SRC = f"{workflow.basedir}/src"
 sys.path.insert(0, SRC)
 
-from sauropod.dag import Dag, by, more, same
+from sauropod.dag import Dag, by, more, same, spelt
 from sauropod.errors import InputError
 from sauropod.load_config import load
 from sauropod.slurm import cancel_leftovers

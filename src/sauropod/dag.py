@@ -53,6 +53,11 @@ def by(method: Callable[..., T], *names: str) -> Callable[[object], T]:
     return lambda wildcards: method(*(getattr(wildcards, name) for name in names))
 
 
+def spelt(method: Callable[..., Iterable[str]], *names: str) -> Callable[[object], str]:
+    """Make a params function that spells in few words the files that a method of the DAG names."""
+    return lambda wildcards: _spelt(by(method, *names)(wildcards))
+
+
 def backbone_file(stage: str, run: str) -> str:
     """Path of the backbone that a training run writes."""
     return f"results/{stage}/{run}/backbone.safetensors"
@@ -141,10 +146,6 @@ class Dag:
         """SUMMARY tables of a source's link jobs."""
         return self._parts(self._pool_source(name), ".summary.parquet")
 
-    def link_summary_series(self, name: str) -> str:
-        """The same, in few words."""
-        return _spelt(self.link_summaries(name))
-
     @property
     def links(self) -> list[str]:
         """Every link table of the pool."""
@@ -207,17 +208,13 @@ class Dag:
         """Descriptors of a block's shards."""
         return [f"results/describe/{shard}.parquet" for shard in self.query_blocks[block]]
 
-    def spelt_descriptors(self, block: str) -> str:
-        """The same, in few words."""
-        return _spelt(self.described(block))
-
     def embedded(self, block: str) -> list[str]:
         """Embeddings of a block's shards."""
         return [f"results/embed/{shard}.parquet" for shard in self.index_blocks[block]]
 
-    def spelt_embeddings(self, block: str) -> str:
-        """The same, in few words."""
-        return _spelt(self.embedded(block))
+    def screened(self, block: str) -> list[str]:
+        """IMAGES of a block's shards."""
+        return [f"results/screen/{shard}.parquet" for shard in self.index_blocks[block]]
 
     def known_by(self, block: str) -> list[str]:
         """What a search for a block waits for: of the pool the one file made of its shards."""
@@ -227,7 +224,7 @@ class Dag:
 
     def search_flags(self, query_block: str, pool_block: str) -> str:
         """Flags of `link.py` that say which shards are searched in which."""
-        queries, pool = map(self.spelt_descriptors, (query_block, pool_block))
+        queries, pool = (_spelt(self.described(block)) for block in (query_block, pool_block))
         return f"--queries {queries} --pool {pool} {self.reference_flag(query_block)}"
 
     def reference_flag(self, query_block: str) -> str:
@@ -237,10 +234,6 @@ class Dag:
     def link_parts(self, query_block: str) -> list[str]:
         """What every block of the pool gave a block of queries."""
         return [f"results/link/parts/{query_block}/{b}.parquet" for b in self.link_blocks]
-
-    def spelt_parts(self, query_block: str) -> str:
-        """The same, in few words."""
-        return _spelt(self.link_parts(query_block))
 
     # --- retrieve -------------------------------------------------------------------------------
 
@@ -265,8 +258,10 @@ class Dag:
     def pool_of(self, dataset: str) -> list[str]:
         """Tables of the pool that the dataset's rows read: embeddings, clusters, or both."""
         modes = {_mode(row) for row in self.rows_of(dataset)}
-        stages = [s for s, mode in (("embed", "sample"), ("cluster", "cluster")) if mode in modes]
-        return [f"results/{stage}/{shard}.parquet" for stage in stages for shard in self.pool]
+        embeddings = self.pool if "sample" in modes else []
+        clusters = self.index_blocks if "cluster" in modes else []
+        found = [f"results/embed/{shard}.parquet" for shard in embeddings]
+        return found + [f"results/cluster/{block}.parquet" for block in clusters]
 
     def retrieve_flags(self, dataset: str) -> str:
         """Flags of `retrieve.py` that say which rows it serves and what they search."""

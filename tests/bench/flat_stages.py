@@ -30,15 +30,9 @@ Work = Callable[[], None]
 
 def _hash(world: flat_tables.World, out: Path) -> Work:
     tables, knobs = world.table("descriptors"), config.Hash(sample=SAMPLE)
-    fit, hash_ = importlib.import_module("fit_hash"), importlib.import_module("hash")
-    fit.main(out=out / "pca", knobs=knobs, descriptors=tables[:1])
-
-    def work() -> None:
-        for name, table in zip(world.names(), tables, strict=True):
-            files = {"out": out / name, "summary": out / "summary"}
-            hash_.main(pca=out / "pca", shard=name, knobs=knobs, descriptors=(table,), **files)
-
-    return work
+    importlib.import_module("fit_hash").main(out=out / "pca", knobs=knobs, descriptors=tables[:1])
+    given = {"pca": out / "pca", "block": "all", "descriptors": tables}
+    return _script("hash", out, knobs=knobs, **given)
 
 
 def _group_hashes(world: flat_tables.World, out: Path) -> Work:
@@ -60,13 +54,9 @@ def _cluster_sample(world: flat_tables.World, out: Path) -> Work:
 
 
 def _assign(world: flat_tables.World, out: Path) -> Work:
-    shards = zip(world.names(), world.table("embeddings"), world.table("images"), strict=True)
-    options = {"centroids": world.centroids(), "knobs": config.Cluster()}
-    works = [
-        _script("assign", out, shard=name, embeddings=vectors, images=images, **options)
-        for name, vectors, images in shards
-    ]
-    return lambda: [work() for work in works] and None
+    given = {"embeddings": world.table("embeddings"), "images": world.table("images")}
+    given |= {"centroids": world.centroids(), "block": "all"}
+    return _script("assign", out, knobs=config.Cluster(), **given)
 
 
 def _retrieve(world: flat_tables.World, out: Path) -> Work:

@@ -55,7 +55,7 @@ class World:
         for (number, count), path in zip(self.shards(), paths, strict=True):
             if not path.exists():
                 frame, table = getattr(self, f"_{stage}")(number, count)
-                # Edges say which shards were searched for.
+                # Hashes and edges say whose they are.
                 schema.write(frame, path, table, made_by=NONE | {"shards": f'["{path.name}"]'})
         return paths
 

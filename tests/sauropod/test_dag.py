@@ -59,8 +59,8 @@ def test_recipe_decides_who_retrieves() -> None:
         " results/embed/mine-00000.parquet"
     )
     assert dag().searched_of("fine") == ["results/cluster/centroids.safetensors"]
-    assert len(dag().pool_of("fine")) == 3
-    assert " --clusters 'results/cluster/crawl-{00000" in dag().retrieve_flags("fine")
+    assert len(dag().pool_of("fine")) == len(dag().index_blocks) == 2
+    assert " --clusters results/cluster/crawl-block-00000" in dag().retrieve_flags("fine")
     shards = ["results/embed/good-00000.parquet", "results/embed/good-00001.parquet"]
     assert dag().queries_of("good") == shards
 

@@ -139,22 +139,25 @@ class Run:
     def pool(self, stage: str) -> tuple[Path, ...]:
         return tuple(self.at(stage, name) for name in self.shards)
 
+    def in_blocks(self, stage: str) -> tuple[Path, ...]:
+        return tuple(self.at(stage, name) for name in self.blocks)
+
     def hash(self) -> None:
         knobs = config.Hash(sample=500)
         pca = self.folder / "pca.safetensors"
         first = tuple(self.at("describe", name) for name in self.early)
         script("fit_hash").main(out=pca, knobs=knobs, descriptors=first)
-        for name in self.shards:
+        for name in self.blocks:
             script("hash").main(
                 pca=pca,
-                shard=name,
+                block=name,
                 out=self.at("hash", name),
                 summary=self.at("hash_summary", name),
                 knobs=knobs,
-                descriptors=(self.at("describe", name),),
+                descriptors=self.block(name),
             )
         script("group_hashes").main(
-            hashes=self.pool("hash"),
+            hashes=self.in_blocks("hash"),
             images=self.pool("images"),
             out=self.at("hash", "duplicates"),
             summary=self.at("hash", "summary"),
@@ -274,20 +277,20 @@ class Run:
             index=tuple(self.folder / "index" / f"{name}.faiss" for name in self.blocks),
             index_shards=tuple(map(len, self.blocks.values())),
             centroids=centroids,
-            clusters=self.pool("cluster"),
+            clusters=self.in_blocks("cluster"),
         )
 
     def cluster(self, centroids: Path) -> None:
         knobs = config.Cluster(clusters=8, iterations=5, sample=100)
         if not centroids.exists():
             self._fit_clusters(centroids, knobs)
-        for name in self.shards:
+        for name, shards in self.blocks.items():
             if self.at("cluster", name).exists():
                 continue
             script("assign").main(
-                embeddings=self.at("embed", name),
-                images=self.at("images", name),
-                shard=name,
+                embeddings=tuple(self.at("embed", shard) for shard in shards),
+                images=tuple(self.at("images", shard) for shard in shards),
+                block=name,
                 centroids=centroids,
                 out=self.at("cluster", name),
                 summary=self.at("cluster_summary", name),

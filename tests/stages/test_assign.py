@@ -1,4 +1,4 @@
-"""src/assign.py: every shard of the pool is assigned to its nearest centroids."""
+"""src/assign.py: every image of a block is assigned to its nearest centroid."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from sauropod.retrieve.vectors import StoredVectors
 
 def test_nearest_centroids(curation: Run) -> None:
     centroids = kmeans.load(curation.folder / "centroids.safetensors")
-    clusters = schema.read(curation.pool("cluster"), schema.CLUSTERS)
+    clusters = schema.read(curation.in_blocks("cluster"), schema.CLUSTERS)
     stored = StoredVectors(curation.pool("embed"), schema.EMBEDDINGS)
     ids = np.concatenate([ids for ids, _ in stored])
     vectors = np.concatenate(list(stored.arrays())).astype(np.float64)
@@ -20,15 +20,19 @@ def test_nearest_centroids(curation: Run) -> None:
     np.testing.assert_array_equal(clusters["image_id"], ids)
     np.testing.assert_array_equal(clusters["cluster"], apart.argmin(1))
     np.testing.assert_allclose(clusters["distance"], apart.min(1), rtol=1e-4)
-    counts = [summary_of(curation.at("cluster_summary", name)) for name in curation.shards]
+    counts = [summary_of(curation.at("cluster_summary", name)) for name in curation.blocks]
     assert sum(count["cluster", "kept"] for count in counts) == UNIQUE
 
 
 def test_command_line(curation: Run, tmp_path: Path) -> None:
     assert "--centroids" in command("assign", "--help").stdout
     words = ("--embeddings", curation.pool("embed")[0], "--images", curation.pool("images")[1])
-    words += ("--shard", "crawl-00000", "--centroids", curation.folder / "centroids.safetensors")
-    done = command("assign", *words, "--out", tmp_path / "c", "--summary", tmp_path / "s")
+    words += ("--block", "a", "--centroids", curation.folder / "centroids.safetensors")
+    words += ("--out", tmp_path / "c", "--summary", tmp_path / "s")
+    done = command("assign", *words)
     assert done.returncode == 2
     assert "give EMBEDDINGS and IMAGES of one shard" in done.stderr.splitlines()[-1]
+    more = command("assign", *words, "--images", *curation.pool("images")[:2])
+    assert more.returncode == 2
+    assert "--images: expected 1 files, one for each of --embeddings, found 2" in more.stderr
     assert list(tmp_path.iterdir()) == []

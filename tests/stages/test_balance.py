@@ -10,7 +10,7 @@ from sauropod import schema
 def test_command_line(curation: Run, tmp_path: Path) -> None:
     words = ("--images", *curation.pool("images"), "--levels", 4, 2, "--iterations", 3)
     words += ("--centroids", curation.folder / "centroids.safetensors")
-    words += ("--clusters", *curation.pool("cluster"), "--copies", curation.copies)
+    words += ("--clusters", *curation.in_blocks("cluster"), "--copies", curation.copies)
     words += ("--out", tmp_path / "b.parquet", "--summary", tmp_path / "s.parquet")
     done = command("balance", *words, "--target", UNIQUE + 1)
     assert done.returncode == 2

@@ -74,7 +74,7 @@ def test_a_missing_shard_is_named_before_any_work(curation: Run, tmp_path: Path)
 
 def test_command_line(curation: Run, tmp_path: Path) -> None:
     assert "--max-component-share" in command("dedup", "--help").stdout
-    inputs = ("--edges", *curation.pool("hash"), "--images", *curation.pool("images"))
+    inputs = ("--edges", *curation.in_blocks("hash"), "--images", *curation.pool("images"))
     inputs = (*inputs, "--duplicates", curation.at("hash", "duplicates"))
     done = command("dedup", *inputs, *_outputs(tmp_path))
     assert done.returncode == 2

@@ -21,11 +21,11 @@ def test_planted_twins(curation: Run) -> None:
 
 def test_command_line(curation: Run, tmp_path: Path) -> None:
     assert "--radius" in command("group_hashes", "--help").stdout
-    inputs = ("--hashes", *curation.pool("hash"), "--images", curation.pool("images")[0])
-    missing = ("--hashes", curation.pool("hash")[0], "--images", *curation.pool("images"))
+    inputs = ("--hashes", *curation.in_blocks("hash"), "--images", curation.pool("images")[0])
+    missing = ("--hashes", curation.in_blocks("hash")[0], "--images", *curation.pool("images"))
     done = command("group_hashes", *missing, "--out", tmp_path / "d", "--summary", tmp_path / "s")
     assert done.returncode == 2
-    assert "none for crawl-00001.parquet" in done.stderr.splitlines()[-1]
+    assert "none for crawl-00002.parquet" in done.stderr.splitlines()[-1]
     done = command("group_hashes", *inputs, "--out", tmp_path / "d", "--summary", tmp_path / "s")
     assert done.returncode == 2
     assert "IMAGES tables of all shards" in done.stderr.splitlines()[-1]

@@ -14,7 +14,7 @@ from sauropod.io import TarWriter
 
 
 def test_twins_share_a_hash_and_copies_nearly(curation: Run) -> None:
-    frame = schema.read(curation.pool("hash"), schema.PCA_HASHES)
+    frame = schema.read(curation.in_blocks("hash"), schema.PCA_HASHES)
     images = schema.read(curation.pool("images"), schema.IMAGES)
     ordered = frame.join(images, on="image_id").sort(pl.col("num_bytes"))
     hashes = ordered["pca_hash"].to_numpy()
@@ -22,7 +22,7 @@ def test_twins_share_a_hash_and_copies_nearly(curation: Run) -> None:
     np.testing.assert_array_equal(twins, hashes[COPIES : COPIES + TWINS])
     assert len(np.unique(hashes)) == len(hashes) - TWINS
     kept = {("hash", "kept"): len(curation.world.pool)}
-    total = [summary_of(curation.at("hash_summary", name)) for name in curation.shards]
+    total = [summary_of(curation.at("hash_summary", name)) for name in curation.blocks]
     assert {("hash", "kept"): sum(part["hash", "kept"] for part in total)} == kept
 
 
@@ -43,14 +43,14 @@ def test_pixels(tmp_path: Path) -> None:
     knobs, pca = Hash(features="pixels"), tmp_path / "pca.safetensors"
     script("fit_hash").main(out=pca, knobs=knobs, images=(images,))
     out, summary = tmp_path / "hash.parquet", tmp_path / "summary.parquet"
-    script("hash").main(pca=pca, shard="a", out=out, summary=summary, knobs=knobs, images=(images,))
+    script("hash").main(pca=pca, block="a", out=out, summary=summary, knobs=knobs, images=(images,))
     assert schema.read(out, schema.PCA_HASHES)["image_id"].to_list() == list(range(1, 80))
     assert summary_of(summary) == {("hash", "kept"): 79, ("hash", "not_an_image"): 1}
 
 
 def test_command_line(curation: Run, tmp_path: Path) -> None:
     assert "--features" in command("hash", "--help").stdout
-    flags = ("--shard", "a", "--out", tmp_path / "h", "--summary", tmp_path / "s")
+    flags = ("--block", "a", "--out", tmp_path / "h", "--summary", tmp_path / "s")
     inputs = ("--descriptors", curation.at("describe", curation.shards[0]))
     done = command("hash", *flags, *inputs, "--pca", tmp_path / "missing")
     assert done.returncode == 2

@@ -107,7 +107,7 @@ def test_an_appended_crawl_gives_the_manifest_of_a_new_run(
     grown, scratch = (Run(tmp_path / name, both, 5, 2) for name in ("grown", "scratch"))
     shards, grown.shards = grown.shards, grown.early
     grown.all()
-    old = [*grown.pool("embed"), *grown.pool("cluster")]
+    old = [*grown.pool("embed"), *grown.in_blocks("cluster")]
     old += [grown.folder / name for name in ("index.faiss", "centroids.safetensors")]
     times = {path: path.stat().st_mtime_ns for path in old}
     before = schema.read(grown.copies, schema.COPIES).filter("kept")["image_id"]

@@ -153,6 +153,7 @@ def test_an_appended_crawl_redoes_nothing_old(tmp_path: Path) -> None:
     changed = ["dedup={copy_threshold: 0.7}", "cluster={clusters: 7}", *pool[1:]]
     plan = snakemake("-n", "--config", *changed, directory=tmp_path, PATH=path)
     told = plan.stdout + plan.stderr
-    for again in ("embed/old-00000", "embed/old-00001", "cluster/centroids", "cluster/old-00000"):
+    clusters = ("cluster/centroids", "cluster/old-block-00000")
+    for again in ("embed/old-00000", "embed/old-00001", *clusters):
         assert f"output: results/{again}." in told, "a knob that is changed along is overlooked"
     assert "output: results/embed/good" not in told

@@ -1,6 +1,5 @@
 """EDGES on disk as a re-readable series of chunks, and the references among their queries."""
 
-import json
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
@@ -41,11 +40,6 @@ class EdgeFiles:
             for edges in streaming.chunks(path, schema.EDGES):
                 _check(edges, path)
                 yield edges
-
-    def searched(self) -> list[Path]:
-        """File names of the shards that were searched for, as the files say."""
-        told = [pl.read_parquet_metadata(path).get("shards", "[]") for path in self.paths]
-        return [Path(name) for names in told for name in json.loads(names)]
 
     def references(self, collections: Collection[Name]) -> np.ndarray:
         """Ids of the queries that belong to some collections, ascending, uint64.

@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 
 from sauropod import schema
+from sauropod.dedup.pool import SHARDS, names_of
 from sauropod.errors import InputError
 from sauropod.retrieve.draw import mix
 from sauropod.retrieve.vectors import StoredVectors
@@ -29,7 +30,7 @@ def made_of(queries: StoredVectors, pool: StoredVectors, *, num_queries: int) ->
     Both have been read.
     """
     told = {
-        "shards": json.dumps([path.name for path in queries.paths]),
+        SHARDS: names_of(queries.paths),
         "num_queries": str(num_queries),
         "num_bad": str(sum(queries.dropped.values())),
     }
@@ -59,7 +60,7 @@ def check(parts: Sequence[Path], *, duplicates: np.ndarray, knobs: str) -> Mappi
     first = told[parts[0]]
     fix = "remove it (with the index of the pool's block, if that is older) and run again"
     for path, facts in told.items():
-        if facts.get("knobs") != knobs or facts["shards"] != first["shards"]:
+        if facts.get("knobs") != knobs or facts[SHARDS] != first[SHARDS]:
             expected = "a search of the same queries with the same knobs"
             raise InputError(path, expected=expected, found="one of another run", fix=fix)
         for name in SEARCHED:

@@ -4,6 +4,7 @@
 nothing is stored per image to translate. Shapes: n numbers, s shards, m ids.
 """
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ from sauropod.errors import InputError
 
 ROW_BITS = np.uint64(32)
 ROW_MASK = np.uint64(2**32 - 1)
+SHARDS = "shards"
+"""What the metadata of a table of several shards calls the names of their files."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,20 +84,26 @@ class Pool:
         return (self.shards[at] << ROW_BITS) | row
 
 
-def every_shard(paths: Sequence[Path], images: Sequence[Path], *, flag: str) -> None:
-    """Check that each shard of the pool has its file; they share their names between stages.
+def names_of(paths: Iterable[Path]) -> str:
+    """File names of shards as metadata spell them; stages share them."""
+    return json.dumps([path.name for path in paths])
+
+
+def every_shard(blocks: Sequence[Path], images: Sequence[Path], *, flag: str) -> None:
+    """Check that each shard of the pool is in a block, by what the blocks' metadata say.
 
     Raises:
-        InputError: the shards that have none.
+        InputError: the shards that are in none.
     """
-    named = {path.name for path in paths}
+    told = [pl.read_parquet_metadata(path).get(SHARDS, "[]") for path in blocks]
+    named = {name for names in told for name in json.loads(names)}
     missing = sorted(path.name for path in images if path.name not in named)
     if missing:
         raise InputError(
             flag,
-            expected="a file for every shard of --images",
+            expected="tables that have every shard of --images",
             found=f"none for {', '.join(missing[:5])}" + ", ..." * (len(missing) > 5),
-            fix="give the files of all shards, and rerun those that are missing",
+            fix="give the tables of all blocks, and rerun those that are missing",
         )
 
 

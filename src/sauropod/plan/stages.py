@@ -152,7 +152,7 @@ class Planner:
         )
         yield self._stage(
             "hash",
-            len(dag.pool),
+            len(dag.link_blocks),
             (pool, pool),
             core_hours=self._core_hours(pool, "hashes_per_core_s"),
             read_bytes=pool * vector,
@@ -318,7 +318,7 @@ class Planner:
         )
 
     def _cluster(self, clean: int, width: int) -> Iterator[Stage]:
-        """One job draws the sample, one fits it from disk, one per shard assigns."""
+        """One job draws the sample, one fits it from disk, one per block assigns."""
         knobs, shards = self.config.knobs["cluster"], len(self._dag.pool)
         sample = min(knobs.sample, clean)
         centroids = knobs.clusters * width
@@ -342,7 +342,7 @@ class Planner:
         )
         yield self._stage(
             "assign",
-            shards,
+            len(self._dag.index_blocks),
             (clean, clean),
             gpu_hours=self._forward_hours(2.0 * clean * knobs.clusters * width),
             read_bytes=clean * width * HALF,

@@ -100,6 +100,19 @@ def _one_width(widths: dict[int, Path]) -> None:
         raise InputError(path, expected=expected, found=str(other), fix=fix)
 
 
+def pairs(embeddings: Sequence[Path], images: Sequence[Path]) -> list[tuple[Path, Path]]:
+    """Files of EMBEDDINGS with the IMAGES of the same shards.
+
+    Raises:
+        InputError: not as many of one as of the other.
+    """
+    if len(embeddings) != len(images):
+        where, expected = "--images", f"{len(embeddings)} files, one for each of --embeddings"
+        fix = "name the files of the same shards, in the same order"
+        raise InputError(where, expected=expected, found=str(len(images)), fix=fix)
+    return list(zip(embeddings, images, strict=True))
+
+
 def assigned(
     paths: tuple[Path, Path], centroids: np.ndarray, *, origin: Path
 ) -> tuple[pl.DataFrame, dict[str, int]]:

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from sauropod import schema
-from sauropod.dedup.pool import Pool, every_shard
+from sauropod.dedup.pool import SHARDS, Pool, every_shard, names_of
 from sauropod.errors import InputError
 
 
@@ -44,8 +44,12 @@ def test_read_takes_what_is_usable(tmp_path: Path) -> None:
     assert Pool.read([tmp_path / "a"]).usable.tolist() == [True, False, True]
 
 
-def test_a_shard_without_its_file_is_named() -> None:
-    images = [Path("screen/crawl-00000.parquet"), Path("screen/crawl-00001.parquet")]
-    every_shard([Path("link") / path.name for path in images], images, flag="--edges")
-    with pytest.raises(InputError, match=r"--edges.*none for crawl-00001.parquet"):
-        every_shard([Path("link/crawl-00000.parquet")], images, flag="--edges")
+def test_a_shard_in_no_block_is_named(tmp_path: Path) -> None:
+    images = [Path(f"screen/crawl-0000{number}.parquet") for number in range(3)]
+    for name, part in (("a", images[:2]), ("b", images[2:])):
+        told = {SHARDS: names_of(Path("describe") / path.name for path in part)}
+        empty = pl.DataFrame(schema=dict(schema.PCA_HASHES.columns))
+        schema.write(empty, tmp_path / name, schema.PCA_HASHES, made_by=told)
+    every_shard([tmp_path / "b", tmp_path / "a"], images, flag="--edges")
+    with pytest.raises(InputError, match=r"--edges.*none for crawl-00002.parquet"):
+        every_shard([tmp_path / "a"], images, flag="--edges")
