@@ -78,6 +78,7 @@ class Workflow:
         self.environment = {
             **cluster.environment,
             "PATH": f"{bin_of}:{cluster.environment['PATH']}",
+            "PYTHONPATH": str(ROOT / "tests/slurm/lazy"),
         }
         self.cluster = cluster
         self.directory = directory

@@ -4,22 +4,17 @@ The content (vectors, sha256, urls, sizes) is the same however it is sharded; on
 """
 
 import hashlib
-import importlib
-import io
-import logging
-import sys
 from collections.abc import Callable
-from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import polars as pl
 import pytest
 from PIL import Image
+from tests.stages.command import script
 
-from sauropod import blocks, cli, config, schema
+from sauropod import blocks, config, schema
 from sauropod.models.vit import build_vit
 from sauropod.models.weights import save_backbone
 from sauropod.train.config import Backbone
@@ -326,46 +321,6 @@ class Run:
         for stage in (self.hash, self.link, self.dedup, self.keep, self.select, self.manifest):
             stage()
         return self
-
-
-def script(name: str) -> ModuleType:
-    """Import a stage script; some are named like a builtin."""
-    return importlib.import_module(name)
-
-
-def summary_of(path: Path) -> dict[tuple[str, str], int]:
-    """(stage, reason) -> rows of a SUMMARY, shards added up."""
-    frame = schema.read(path, schema.SUMMARY).group_by("stage", "reason").agg(pl.col("rows").sum())
-    return {(stage, reason): rows for stage, reason, rows in frame.iter_rows()}
-
-
-@dataclass(frozen=True)
-class Ended:
-    """How a command ended."""
-
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-def command(name: str, *words: object) -> Ended:
-    """Run a stage script's command line in this process (a new one costs a second of imports)."""
-    out, err = io.StringIO(), io.StringIO()
-    root = logging.getLogger()
-    handlers, level, argv = root.handlers[:], root.level, sys.argv
-    code: object = 0
-    try:
-        sys.argv = [f"{name}.py", *map(str, words)]
-        with redirect_stdout(out), redirect_stderr(err):
-            cli.run(script(name).main)
-    except SystemExit as ended:
-        code = ended.code or 0
-    finally:
-        sys.argv = argv
-        root.handlers[:] = handlers
-        root.setLevel(level)
-    assert isinstance(code, int)
-    return Ended(returncode=code, stdout=out.getvalue(), stderr=err.getvalue())
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import numpy as np
-from tests.stages.conftest import UNIQUE, Run, command, summary_of
+from tests.stages.command import command, summary_of
+from tests.stages.conftest import UNIQUE, Run
 
 from sauropod import schema
 from sauropod.retrieve import kmeans

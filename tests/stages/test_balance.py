@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from tests.stages.conftest import UNIQUE, Run, command, summary_of
+from tests.stages.command import command, summary_of
+from tests.stages.conftest import UNIQUE, Run
 
 from sauropod import schema
 

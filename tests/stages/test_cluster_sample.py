@@ -4,7 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from tests.stages.conftest import UNIQUE, Run, command, summary_of
+from tests.stages.command import command, summary_of
+from tests.stages.conftest import UNIQUE, Run
 
 from sauropod.retrieve.vector_file import mapped
 

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from tests.stages.conftest import COPIES, OVERLAPS, TWINS, UNIQUE, Run, command, script, summary_of
+from tests.stages.command import command, script, summary_of
+from tests.stages.conftest import COPIES, OVERLAPS, TWINS, UNIQUE, Run
 
 from sauropod import schema
 from sauropod.config import Dedup

@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 from PIL import Image
-from tests.stages.conftest import command, summary_of
+from tests.stages.command import command, summary_of
 
 import embed
 from sauropod import schema

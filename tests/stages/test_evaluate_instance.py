@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tests.stages.conftest import command
+from tests.stages.command import command
 
 import evaluate_instance
 from sauropod import schema

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.stages.conftest import Run, command
+from tests.stages.command import command
+from tests.stages.conftest import Run
 
 import fit_hash
 from sauropod.config import Hash

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from tests.sauropod.ledger.conftest import URLS, build
-from tests.stages.conftest import command
+from tests.stages.command import command
 
 
 def test_dry_run_then_forget_then_why(tmp_path: Path) -> None:

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import polars as pl
-from tests.stages.conftest import COPIES, TWINS, UNIQUE, Run, command, summary_of
+from tests.stages.command import command, summary_of
+from tests.stages.conftest import COPIES, TWINS, UNIQUE, Run
 
 from sauropod import schema
 

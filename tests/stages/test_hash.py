@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 from PIL import Image
-from tests.stages.conftest import COPIES, TWINS, UNIQUE, Run, command, script, summary_of
+from tests.stages.command import command, script, summary_of
+from tests.stages.conftest import COPIES, TWINS, UNIQUE, Run
 
 from sauropod import schema
 from sauropod.config import Hash

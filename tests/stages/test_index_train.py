@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from tests.stages.conftest import Run, command
+from tests.stages.command import command
+from tests.stages.conftest import Run
 
 from sauropod.retrieve import index
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from tests.stages.conftest import COPIES, OVERLAPS, REFERENCES, Run, command
+from tests.stages.command import command
+from tests.stages.conftest import COPIES, OVERLAPS, REFERENCES, Run
 
 from sauropod import schema
 

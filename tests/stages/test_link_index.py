@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from tests.stages.conftest import TWINS, Run, command
+from tests.stages.command import command
+from tests.stages.conftest import TWINS, Run
 
 from sauropod.retrieve import index
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import polars as pl
 from polars.testing import assert_frame_equal
-from tests.stages.conftest import UNIQUE, Run, command, script, summary_of
+from tests.stages.command import command, script, summary_of
+from tests.stages.conftest import UNIQUE, Run
 
 from sauropod import config, schema
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from tests.stages.conftest import command
+from tests.stages.command import command
 
 import evaluate_segmentation
 import overlay

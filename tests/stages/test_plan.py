@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from tests.stages.conftest import command
+from tests.stages.command import command
 
 PAPER = Path(__file__).parents[2] / "config" / "lvd142m.yaml"
 

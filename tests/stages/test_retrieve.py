@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from tests.stages.conftest import Ended, Run, World, command, summary_of
+from tests.stages.command import Ended, command, summary_of
+from tests.stages.conftest import Run, World
 
 from sauropod import schema
 from sauropod.retrieve import index

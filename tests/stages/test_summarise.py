@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from tests.stages.conftest import command
+from tests.stages.command import command
 
 from sauropod import schema
 from sauropod.io import stamp

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from tests.sauropod.ledger.conftest import URLS, build
-from tests.stages.conftest import command
+from tests.stages.command import command
 
 
 def test_text_json_and_never_seen(tmp_path: Path) -> None:
