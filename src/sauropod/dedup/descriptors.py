@@ -6,6 +6,7 @@ aspect ratio, or a skewed square (320), then ImageNet's mean and standard deviat
 Shapes: B images, H x W pixels after the resize, D descriptor width.
 """
 
+import itertools
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +24,7 @@ from sauropod.config import Describe
 from sauropod.models.sscd import IMAGENET_MEAN, IMAGENET_STD
 from sauropod.progress import track
 from sauropod.retrieve.vectors import is_unit
+from sauropod.vector_rows import VectorRows
 
 
 def resize(image: Image.Image, *, mode: Literal["short", "square"], resolution: int) -> np.ndarray:
@@ -88,40 +90,32 @@ def describe_shard(
         DESCRIPTORS in row order, and the rows dropped by reason: why they could not be decoded, or
         `bad_descriptor` where the network gave no direction (NaN, or zero).
     """
-    rows = (
-        table.filter(pl.col("status") == "ok")
-        .select("image_id", "tar", "offset", "num_bytes")
-        .rows()
-    )
-    ids: list[int] = []
-    parts: list[np.ndarray] = []
+    usable = table.filter(pl.col("status") == "ok")
+    found, done = VectorRows(usable["image_id"]), 0
     dropped = Counter[str]()
     with ThreadPoolExecutor(num_threads) as pool:
-        for batch in _batches(rows, batch_size):
-            data = [io.read_range(Path(t), offset=o, num_bytes=n) for _, t, o, n in batch]
-            decoded = list(pool.map(lambda d: _input(d, knobs), data))
-            dropped.update(pixels for pixels in decoded if isinstance(pixels, str))
-            good = [
-                (row[0], p) for row, p in zip(batch, decoded, strict=True) if not isinstance(p, str)
-            ]
-            if not good:
-                continue
-            found = describe_pixels(model, [p for _, p in good], device=device)
-            stored = found.numpy().astype(np.float16)
-            sound = is_unit(stored)
-            dropped.update(["bad_descriptor"] * int((~sound).sum()))
-            ids += [image_id for (image_id, _), kept in zip(good, sound, strict=True) if kept]
-            parts.append(stored[sound])
-    if not ids:
-        return pl.DataFrame(schema=dict(schema.DESCRIPTORS.columns)), dict(dropped)
-    columns = {"image_id": pl.Series(ids, dtype=pl.UInt64)}
-    columns["descriptor"] = schema.vector_column(np.concatenate(parts))
-    return pl.DataFrame(columns), dict(dropped)
+        for batch in _batches(usable, batch_size):
+            data = [io.read_range(Path(t), offset=o, num_bytes=n) for t, o, n in batch]
+            inputs = list(pool.map(lambda d: _input(d, knobs), data))
+            dropped.update(pixels for pixels in inputs if isinstance(pixels, str))
+            good = {
+                done + i: pixels for i, pixels in enumerate(inputs) if not isinstance(pixels, str)
+            }
+            if good:
+                vectors = describe_pixels(model, list(good.values()), device=device)
+                stored = vectors.numpy().astype(np.float16)
+                sound = is_unit(stored)
+                dropped.update(["bad_descriptor"] * int((~sound).sum()))
+                found.add(np.array(list(good))[sound], stored[sound])
+            done += len(batch)
+    return found.frame(schema.DESCRIPTORS), dict(dropped)
 
 
-def _batches(rows: list[tuple], size: int) -> Iterator[list[tuple]]:
-    batches = (rows[i : i + size] for i in range(0, len(rows), size))
-    return track(batches, total=len(rows), label="describe", unit="images", weight=size)
+def _batches(usable: pl.DataFrame, size: int) -> Iterator[list[tuple[str, int, int]]]:
+    places = usable.select("tar", "offset", "num_bytes").iter_rows()
+    shown = track(places, total=usable.height, label="describe", unit="images")
+    while batch := list(itertools.islice(shown, size)):
+        yield batch
 
 
 def _input(data: bytes, knobs: Describe) -> np.ndarray | str:

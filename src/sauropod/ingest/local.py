@@ -36,11 +36,12 @@ def listing(folder: Path, *, part: int, num_parts: int, counts: Counter[str]) ->
     found: list[str] = []
     others = 0
     for root, _, names in os.walk(folder):  # does not follow links to folders
-        for name in names:
-            if name.lower().endswith(IMAGE_ENDINGS):
-                found.append((Path(root) / name).relative_to(folder).as_posix())
-            else:
-                others += 1
+        # Every shard lists the whole folder: no path is taken apart for each of its files.
+        within = Path(root).relative_to(folder)
+        before = "" if within == Path() else f"{within.as_posix()}/"
+        images = [name for name in names if name.lower().endswith(IMAGE_ENDINGS)]
+        found += [before + name for name in images]
+        others += len(names) - len(images)
     if not found:
         raise InputError(
             folder, expected="image files", found="none", fix=f"put {', '.join(IMAGE_ENDINGS)} in"

@@ -19,9 +19,10 @@ from sauropod.config import Embed
 from sauropod.progress import track
 from sauropod.retrieve import kept
 from sauropod.train.augment import eval_crop, normalise
+from sauropod.vector_rows import VectorRows
 
-Place = tuple[int, str, int, int]
-"""Image id, tar, offset and number of bytes."""
+Place = tuple[str, int, int]
+"""Tar, offset and number of bytes."""
 
 
 def kept_only(table: pl.DataFrame, copies: Path | None) -> pl.DataFrame:
@@ -55,27 +56,18 @@ def embed(
     Returns:
         EMBEDDINGS in row order, and the rows that could not be decoded by reason.
     """
-    places = table.select("image_id", "tar", "offset", "num_bytes").rows()
-    ids: list[int] = []
-    parts: list[np.ndarray] = []
+    found, done = VectorRows(table["image_id"]), 0
     dropped = Counter[str]()
     with ThreadPoolExecutor(num_threads) as pool:
-        for batch in _batches(places, batch_size):
+        for batch in _batches(table, batch_size):
             crops = list(pool.map(lambda place: _crop(place, knobs), batch))
             dropped.update(crop for crop in crops if isinstance(crop, str))
-            readable = [crop for crop in crops if not isinstance(crop, str)]
-            ids += [
-                place[0]
-                for place, crop in zip(batch, crops, strict=True)
-                if not isinstance(crop, str)
-            ]
+            readable = {done + i: crop for i, crop in enumerate(crops) if not isinstance(crop, str)}
             if readable:
-                parts.append(_forward(backbone, np.stack(readable), device=device))
-    if not parts:
-        return pl.DataFrame(schema=dict(schema.EMBEDDINGS.columns)), dict(dropped)
-    columns = {"image_id": pl.Series(ids, dtype=pl.UInt64)}
-    columns["embedding"] = schema.vector_column(np.concatenate(parts))
-    return pl.DataFrame(columns), dict(dropped)
+                vectors = _forward(backbone, np.stack(list(readable.values())), device=device)
+                found.add(np.array(list(readable)), vectors)
+            done += len(batch)
+    return found.frame(schema.EMBEDDINGS), dict(dropped)
 
 
 @torch.inference_mode()
@@ -87,7 +79,7 @@ def _forward(backbone: nn.Module, pixels: np.ndarray, *, device: torch.device) -
 
 def _crop(place: Place, knobs: Embed) -> np.ndarray | str:
     """Decode one image to its evaluation view, or give the status it fails with."""
-    _, tar, offset, num_bytes = place
+    tar, offset, num_bytes = place
     data = io.read_range(Path(tar), offset=offset, num_bytes=num_bytes)
     try:
         return eval_crop(images.decode(data), resize=knobs.resize, crop=knobs.crop)
@@ -95,7 +87,8 @@ def _crop(place: Place, knobs: Embed) -> np.ndarray | str:
         return error.status
 
 
-def _batches(places: list[Place], size: int) -> Iterator[list[Place]]:
-    shown = track(places, total=len(places), label="embed", unit="images")
+def _batches(table: pl.DataFrame, size: int) -> Iterator[list[Place]]:
+    places = table.select("tar", "offset", "num_bytes").iter_rows()
+    shown = track(places, total=table.height, label="embed", unit="images")
     while batch := list(itertools.islice(shown, size)):
         yield batch
