@@ -9,11 +9,11 @@ PHASES = {
     "screen": ("gpu", "screen"),
     "dedup": ("gpu", f"{_DEDUP} dedup"),
     "retrieve": ("gpu", _RETRIEVE),
-    "evaluate": ("gpu", "extract evaluate evaluate_segmentation visualise overlay"),
+    "evaluate": ("gpu", "extract evaluate visualise"),
     "report": ("cpu", "truth collect report"),
 }
 PARTITIONS = {rule: partition for partition, rules in PHASES.values() for rule in rules.split()}
-PARTS = {"evaluate": 5}
+PARTS = {"evaluate": 3}
 
 
 def grouped() -> list[str]:
