@@ -3,11 +3,26 @@
 Shapes: n images, B of them in a batch, D width.
 """
 
+import itertools
+from collections.abc import Iterator
+
 import numpy as np
 import polars as pl
 
 from sauropod import schema
+from sauropod.progress import track
 from sauropod.schema import Table
+
+Place = tuple[str, int, int]
+"""Tar, offset and number of bytes of an image."""
+
+
+def batches(table: pl.DataFrame, size: int, *, label: str) -> Iterator[list[Place]]:
+    """Yield where the images of an IMAGES table are, `size` of them at a time, with progress."""
+    places = table.select("tar", "offset", "num_bytes").iter_rows()
+    shown = track(places, total=table.height, label=label, unit="images")
+    while batch := list(itertools.islice(shown, size)):
+        yield batch
 
 
 class VectorRows:

@@ -6,9 +6,7 @@ aspect ratio, or a skewed square (320), then ImageNet's mean and standard deviat
 Shapes: B images, H x W pixels after the resize, D descriptor width.
 """
 
-import itertools
 from collections import Counter
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal
@@ -22,9 +20,8 @@ from torch import Tensor, nn
 from sauropod import images, io, schema
 from sauropod.config import Describe
 from sauropod.models.sscd import IMAGENET_MEAN, IMAGENET_STD
-from sauropod.progress import track
 from sauropod.retrieve.vectors import is_unit
-from sauropod.vector_rows import VectorRows
+from sauropod.vector_rows import VectorRows, batches
 
 
 def resize(image: Image.Image, *, mode: Literal["short", "square"], resolution: int) -> np.ndarray:
@@ -94,7 +91,7 @@ def describe_shard(
     found, done = VectorRows(usable["image_id"]), 0
     dropped = Counter[str]()
     with ThreadPoolExecutor(num_threads) as pool:
-        for batch in _batches(usable, batch_size):
+        for batch in batches(usable, batch_size, label="describe"):
             data = [io.read_range(Path(t), offset=o, num_bytes=n) for t, o, n in batch]
             inputs = list(pool.map(lambda d: _input(d, knobs), data))
             dropped.update(pixels for pixels in inputs if isinstance(pixels, str))
@@ -109,13 +106,6 @@ def describe_shard(
                 found.add(np.array(list(good))[sound], stored[sound])
             done += len(batch)
     return found.frame(schema.DESCRIPTORS), dict(dropped)
-
-
-def _batches(usable: pl.DataFrame, size: int) -> Iterator[list[tuple[str, int, int]]]:
-    places = usable.select("tar", "offset", "num_bytes").iter_rows()
-    shown = track(places, total=usable.height, label="describe", unit="images")
-    while batch := list(itertools.islice(shown, size)):
-        yield batch
 
 
 def _input(data: bytes, knobs: Describe) -> np.ndarray | str:

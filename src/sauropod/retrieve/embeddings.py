@@ -3,9 +3,7 @@
 Source: DINOv2 appendix A.2. Shapes: B images, S side of the crop in pixels, D width.
 """
 
-import itertools
 from collections import Counter
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -16,13 +14,9 @@ from torch import Tensor, nn
 
 from sauropod import images, io, schema
 from sauropod.config import Embed
-from sauropod.progress import track
 from sauropod.retrieve import kept
 from sauropod.train.augment import eval_crop, normalise
-from sauropod.vector_rows import VectorRows
-
-Place = tuple[str, int, int]
-"""Tar, offset and number of bytes."""
+from sauropod.vector_rows import Place, VectorRows, batches
 
 
 def kept_only(table: pl.DataFrame, copies: Path | None) -> pl.DataFrame:
@@ -59,7 +53,7 @@ def embed(
     found, done = VectorRows(table["image_id"]), 0
     dropped = Counter[str]()
     with ThreadPoolExecutor(num_threads) as pool:
-        for batch in _batches(table, batch_size):
+        for batch in batches(table, batch_size, label="embed"):
             crops = list(pool.map(lambda place: _crop(place, knobs), batch))
             dropped.update(crop for crop in crops if isinstance(crop, str))
             readable = {done + i: crop for i, crop in enumerate(crops) if not isinstance(crop, str)}
@@ -85,10 +79,3 @@ def _crop(place: Place, knobs: Embed) -> np.ndarray | str:
         return eval_crop(images.decode(data), resize=knobs.resize, crop=knobs.crop)
     except images.ImageError as error:
         return error.status
-
-
-def _batches(table: pl.DataFrame, size: int) -> Iterator[list[Place]]:
-    places = table.select("tar", "offset", "num_bytes").iter_rows()
-    shown = track(places, total=table.height, label="embed", unit="images")
-    while batch := list(itertools.islice(shown, size)):
-        yield batch
