@@ -1,31 +1,55 @@
 """The data stages as tests/bench/flat.py runs them: each makes its inputs, and returns its work.
 
-`image` stages (ingest, screen, describe, embed) read JPEGs of 96 x 72 with small networks; the
-others read tables. `link` and `retrieve_sample` search: their work grows with the pool by nature.
+links reads WARCs; ingest, screen, describe and embed read JPEGs of 96 x 72 with small networks; the
+others read tables. Stages that search (link, retrieve_sample) have the pool in one block, and an
+index whose lists follow the pool: as many more lists as images, or a query would visit more of them.
 """
 
 import importlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import flat_tables
 from sauropod import config
+from sauropod.retrieve.index import POINTS_PER_LIST
 from sauropod.train.config import Backbone
 
 SAMPLE = 100_000
-LINK = config.Link(
-    factory="IVF256,PQ16x4fs",
-    train_sample=SAMPLE,
-    code_iterations=10,
-    num_probes=8,
-    neighbours=8,
-    audit=0,
-)
-INDEX = config.Index(factory=LINK.factory, train_sample=SAMPLE, code_iterations=10)
+LIST_IMAGES, LEAST_LISTS = 400, 16
+NUM_PROBES = 8
 VIT = Backbone(arch="vit_tiny", patch_size=16, image_size=64, embed_dim=48, depth=2, num_heads=2)
 SSCD = config.SscdArch(trunk="resnet18", width=8, dim=64)
 
 Work = Callable[[], None]
+
+
+def _link_knobs(rows: int) -> config.Link:
+    return config.Link(**_lists(rows), num_probes=NUM_PROBES, neighbours=8, audit=0)
+
+
+def _index_knobs(rows: int) -> config.Index:
+    return config.Index(**_lists(rows))
+
+
+def _lists(rows: int) -> dict[str, Any]:
+    """Knobs of an index that are the same in both stages: lists of as many images at any size."""
+    lists = max(rows // LIST_IMAGES, LEAST_LISTS)
+    return {
+        "factory": f"IVF{lists}_HNSW32,PQ16x4fs",
+        "train_sample": max(SAMPLE, POINTS_PER_LIST * lists),
+        "list_iterations": 3,
+        "code_iterations": 10,
+    }
+
+
+def _links(world: flat_tables.World, out: Path) -> Work:
+    """A job for every archive; its rows are image links."""
+    works = [
+        _script("links", out, source=path, kind="warc", shard=path.stem, knobs=config.Links())
+        for path in world.archives()
+    ]
+    return lambda: [work() for work in works] and None
 
 
 def _hash(world: flat_tables.World, out: Path) -> Work:
@@ -118,20 +142,22 @@ def _link(world: flat_tables.World, out: Path) -> Work:
     """One block in itself: a block may have all of a pool's shards."""
     _link_index(world, out)()
     tables, main = world.table("descriptors"), importlib.import_module("link").main
-    given = {"duplicates": world.duplicates(), "index": out / "index", "knobs": LINK}
+    given = {"duplicates": world.duplicates(), "index": out / "index"}
+    given["knobs"] = _link_knobs(world.rows)
     return lambda: main(queries=tables, pool=tables, out=out / "pairs", **given)
 
 
 def _link_merge(world: flat_tables.World, out: Path) -> Work:
     _link(world, out)()
     given = {"parts": (out / "pairs",), "duplicates": world.duplicates()}
-    return _script("link_merge", out, block="crawl-block-00000", knobs=LINK, **given)
+    return _script("link_merge", out, block="crawl-block-00000", knobs=_link_knobs(world.rows), **given)
 
 
 def _index(world: flat_tables.World, out: Path) -> Work:
     vectors, copies = world.table("embeddings"), world.copies()
     trained = _trained("index_train", world, out, embeddings=vectors[:1], copies=copies)
-    given = {"embeddings": vectors, "copies": copies, "trained": trained, "knobs": INDEX}
+    given = {"embeddings": vectors, "copies": copies, "trained": trained}
+    given["knobs"] = _index_knobs(world.rows)
     return _script("index", out, block="crawl-block-00000", **given)
 
 
@@ -139,14 +165,14 @@ def _retrieve_sample(world: flat_tables.World, out: Path) -> Work:
     """A hundredth of the pool as queries: a recipe grows with its pool."""
     _index(world, out)()
     (out / "out").rename(out / "index")
-    vectors, knobs = world.table("embeddings"), config.Retrieve(num_probes=8, audit=0)
+    vectors, knobs = world.table("embeddings"), config.Retrieve(num_probes=NUM_PROBES, audit=0)
     given = {"dataset": "set", "rows": ("set:sample:4",), "queries": (world.many_queries(),)}
     given |= {"copies": world.copies(), "embeddings": vectors, "index": (out / "index",)}
     return _script("retrieve", out, knobs=knobs, index_shards=(len(vectors),), **given)
 
 
 def _trained(name: str, world: flat_tables.World, out: Path, **given: object) -> Path:
-    knobs = LINK if name == "link_train" else INDEX
+    knobs = (_link_knobs if name == "link_train" else _index_knobs)(world.rows)
     path = world.folder / f"{name}.faiss"
     if not path.exists():
         importlib.import_module(name).main(out=path, knobs=knobs, **given)
@@ -166,6 +192,7 @@ def _script(name: str, out: Path, **given: object) -> Work:
 
 
 STAGES: dict[str, Callable[[flat_tables.World, Path], Work]] = {
+    "links": _links,
     "hash": _hash,
     "group_hashes": _group_hashes,
     "link_index": _link_index,

@@ -15,6 +15,7 @@ import polars as pl
 from torch import nn
 
 from sauropod import config, schema
+from sauropod.demo import warc
 from sauropod.models import sscd, sscd_files
 from sauropod.models.vit import build_vit
 from sauropod.models.weights import save_backbone
@@ -24,6 +25,7 @@ from sauropod.screen import onnx_file
 from sauropod.train.config import Backbone
 
 SHARD_ROWS = 500_000
+ARCHIVE_LINKS, PAGE_LINKS = 10_000, 10
 PHOTOS, SHARD_PHOTOS, WIDTH_HEIGHT = 1000, 50_000, (96, 72)
 WIDTH, CLUSTERS, QUERIES, CURATED = 64, 256, 1000, 1000
 NONE = {"stage": "bench"}
@@ -77,6 +79,18 @@ class World:
         values = _unit(np.random.default_rng(5), max(self.rows // 100, 1))
         frame = _vectors(1 << 28, values, "embedding")
         return self._one("many_queries", frame, schema.EMBEDDINGS)
+
+    def archives(self) -> tuple[Path, ...]:
+        """WARCs of pages with ten images each, as many links as there are rows."""
+        folder, paths = self.folder / "archives", []
+        folder.mkdir(parents=True, exist_ok=True)
+        for number, first in enumerate(range(0, self.rows, ARCHIVE_LINKS)):
+            paths.append(folder / f"crawl-{number:05d}.warc.gz")
+            if not paths[-1].exists():
+                last = min(first + ARCHIVE_LINKS, self.rows)
+                pages = [_page(image) for image in range(first, last, PAGE_LINKS)]
+                paths[-1].write_bytes(warc.info(paths[-1].name) + b"".join(pages))
+        return tuple(paths)
 
     def photos(self) -> Path:
         """A folder of JPEGs: a thousand pictures, linked under as many names as there are rows."""
@@ -226,6 +240,16 @@ KINDS = {
     "cluster": pl.UInt32(),
     "query_id": pl.UInt64(),
 }
+
+
+def _page(first: int) -> bytes:
+    """A page that shows ten images between paragraphs, as records of a WARC."""
+    text = np.random.default_rng([first, 7]).bytes(150).hex()
+    images = range(first, first + PAGE_LINKS)
+    shown = [f'<p>{text}</p><img src="/{i % 97}/{i}.jpg" alt="image {i}">' for i in images]
+    body = f"<!doctype html><title>{first}</title><body>{''.join(shown)}</body>".encode()
+    url = f"http://site-{first % 9973}.example.com/{first}.html"
+    return warc.exchange(url, status="200 OK", content_type="text/html", body=body, second=first)
 
 
 def _tables(folder: Path) -> tuple[Path, ...]:
