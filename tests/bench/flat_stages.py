@@ -1,8 +1,8 @@
 """The data stages as tests/bench/flat.py runs them: each makes its inputs, and returns its work.
 
-links reads WARCs; ingest, screen, describe and embed read JPEGs of 96 x 72 with small networks; the
-others read tables. Stages that search (link, retrieve_sample) have the pool in one block, and an
-index whose lists follow the pool: as many more lists as images, or a query would visit more of them.
+links reads WARCs; ingest, screen, describe and embed read JPEGs of 96 x 72 with small networks;
+the others read tables. Stages that search (link, retrieve_sample) have the pool in one block, and
+an index whose lists follow the pool: were their number fixed, a query would visit ever more images.
 """
 
 import importlib
@@ -150,7 +150,8 @@ def _link(world: flat_tables.World, out: Path) -> Work:
 def _link_merge(world: flat_tables.World, out: Path) -> Work:
     _link(world, out)()
     given = {"parts": (out / "pairs",), "duplicates": world.duplicates()}
-    return _script("link_merge", out, block="crawl-block-00000", knobs=_link_knobs(world.rows), **given)
+    given |= {"block": "crawl-block-00000", "knobs": _link_knobs(world.rows)}
+    return _script("link_merge", out, **given)
 
 
 def _index(world: flat_tables.World, out: Path) -> Work:
