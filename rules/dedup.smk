@@ -261,12 +261,10 @@ rule link_summary:
         "logs/link/summary.log",
     benchmark:
         "benchmarks/link/summary.tsv"
+    localrule: True  # seconds, as links_summary
     conda:
         "../envs/cpu.yaml"
     resources:
-        mem_mb=more(4_000),
-        runtime=more(30),
-        speed="",  # or it cannot go into a group with jobs that have some
         src=SRC,
     params:
         summaries=PLAN.series("results/link/{}.summary.parquet", PLAN.query_blocks),

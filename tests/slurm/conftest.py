@@ -141,7 +141,8 @@ def failing(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Itera
 def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Future[int]]]:
     """The same DAG without Slurm, crawl to manifest, and its exit code."""
     folder = tmp_path_factory.mktemp("here")
-    command = [sys.executable, "-m", "snakemake", "--profile", "workflow/profiles/local"]
+    # The other run has more jobs, one after the other, and decides when all is done.
+    command = ["nice", sys.executable, "-m", "snakemake", "--profile", "workflow/profiles/local"]
     command += ["--cores", "1", "--directory", str(folder), *TINY, "--", MANIFEST]
 
     def run() -> int:
@@ -156,6 +157,6 @@ def interrupted(
     cluster: Cluster, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Training, Future[int]]]:
     """A training that is stopped again and again, and its exit code."""
-    training = Training(cluster, tmp_path_factory.mktemp("interrupted"), steps=2000)
+    training = Training(cluster, tmp_path_factory.mktemp("interrupted"), steps=1000)
     with ThreadPoolExecutor() as beside:
         yield training, beside.submit(training.interrupted)

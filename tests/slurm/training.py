@@ -15,7 +15,7 @@ from sauropod.load_config import words
 from sauropod.train.config import Backbone, Crops, Heads, Objective, Optim, Pretrain, Speed
 from sauropod.train.log import MEASURED
 
-SPEED = Speed(device="cpu", cache=True, log_every=1, checkpoint_every=10)
+SPEED = Speed(device="cpu", cache=True, log_every=1, checkpoint_every=20)
 KNOBS = Pretrain(
     backbone=Backbone(
         arch="vit_small",
@@ -41,7 +41,7 @@ KNOBS = Pretrain(
     ),
     objective=Objective(group_size=2),
 )
-INTERRUPTIONS = 10
+INTERRUPTIONS, WITHIN = 10, 600  # spread over so many steps
 NODE = "gpu2"  # where that training is interrupted
 
 
@@ -96,6 +96,11 @@ class Training:
         """Times that it came as far as its first step."""
         return self.told().count("knobs: device=cpu")
 
+    def step(self) -> int:
+        """Step of its last checkpoint."""
+        paths = self.jobs.parent.glob("*/step-*")
+        return max((int(path.name.partition("-")[2]) for path in paths), default=0)
+
     def in_one_process(self, folder: Path) -> Path:
         """The same training here, uninterrupted, in a process of its own: threads as in a job."""
         out = folder / "here" / "backbone.safetensors"
@@ -108,9 +113,10 @@ class Training:
         watcher = self.start("--partition", "gpu", "--extra", f"nodelist={NODE}")
         rng = random.Random(6)
         stops = [self._warn, self._requeue, self._preempt]
-        for number in range(1, INTERRUPTIONS + 1):
+        for number, step in enumerate(sorted(rng.sample(range(WITHIN), INTERRUPTIONS)), 1):
             until(lambda number=number: self.starts() == number, "a start")
-            time.sleep(rng.uniform(0, 1))  # of 2,000 steps, at a few hundred a second at most
+            until(lambda step=step: self.step() >= step, f"step {step}")
+            time.sleep(rng.uniform(0, 0.5))
             stops[number % len(stops)](self.in_queue()[0].split()[0])
         until(lambda: self.starts() == INTERRUPTIONS + 1, "the last start")
         self.cluster.kill_node(NODE)
