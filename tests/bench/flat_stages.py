@@ -16,8 +16,8 @@ from sauropod.retrieve.index import POINTS_PER_LIST
 from sauropod.train.config import Backbone
 
 SAMPLE = 100_000
-LIST_IMAGES, LEAST_LISTS = 400, 16
-NUM_PROBES = 8
+LIST_IMAGES = 1000
+NUM_PROBES = 4
 VIT = Backbone(arch="vit_tiny", patch_size=16, image_size=64, embed_dim=48, depth=2, num_heads=2)
 SSCD = config.SscdArch(trunk="resnet18", width=8, dim=64)
 
@@ -34,9 +34,9 @@ def _index_knobs(rows: int) -> config.Index:
 
 def _lists(rows: int) -> dict[str, Any]:
     """Knobs of an index that are the same in both stages: lists of as many images at any size."""
-    lists = max(rows // LIST_IMAGES, LEAST_LISTS)
+    lists = max(rows // LIST_IMAGES, NUM_PROBES)
     return {
-        "factory": f"IVF{lists}_HNSW32,PQ16x4fs",
+        "factory": f"IVF{lists},PQ16x4fs",
         "train_sample": max(SAMPLE, POINTS_PER_LIST * lists),
         "list_iterations": 3,
         "code_iterations": 10,

@@ -5,6 +5,8 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sauropod import io, schema
 from sauropod.errors import InputError
@@ -78,6 +80,23 @@ def test_recall_never_falls_with_blocks(
     if factory == "Flat":
         assert hits == [800] * 3
         np.testing.assert_array_equal(best, cosines)
+
+
+def test_rows_of_two_shards() -> None:
+    ids = np.array([(2 << 32) + 1, (2 << 32) + 3, 7 << 32], np.uint64)
+    asked = np.array([[7 << 32, (2 << 32) + 3, -1], [(2 << 32) + 2, (7 << 32) + 1, 3 << 32]])
+    assert search.Rows(ids)(asked).tolist() == [[2, 1, -1], [-1, -1, -1]]
+
+
+@given(st.data())
+def test_rows_are_a_binary_search(data: st.DataObject) -> None:
+    some = st.tuples(st.integers(0, 9), st.integers(0, 9))
+    numbers = some.map(lambda of: (of[0] << 32) | of[1])
+    ids = np.array(sorted(data.draw(st.sets(numbers, min_size=1))), np.uint64)
+    asked = np.array(data.draw(st.lists(numbers | st.just(-1))), np.int64)
+    at = np.searchsorted(ids.view(np.int64), asked)
+    known = [place if number in ids else -1 for place, number in zip(at, asked, strict=True)]
+    assert search.Rows(ids)(asked).tolist() == known
 
 
 def test_a_query_may_find_itself(points: tuple[np.ndarray, np.ndarray], tmp_path: Path) -> None:
