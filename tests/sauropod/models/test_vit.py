@@ -1,15 +1,12 @@
-"""The backbone against golden numbers, an independent implementation and its own properties."""
+"""The backbone against golden numbers and its own properties (test_huggingface.py: another's)."""
 
 import copy
 import dataclasses
 from collections.abc import Callable
-from pathlib import Path
 from typing import Literal
 
 import pytest
 import torch
-import transformers
-from safetensors.torch import save_file
 from torch import Tensor
 
 from sauropod.errors import InputError
@@ -152,70 +149,6 @@ def test_packing_changes_nothing(golden: Golden, name: str) -> None:
     of_alone = torch.autograd.grad(scalar(alone), list(vit.parameters()))
     for a, b in zip(of_packed, of_alone, strict=True):
         torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4)
-
-
-def hub_state(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Our parameters under the names of the transformers library's files."""
-    renamed = {}
-    for name, value in state.items():
-        if name.endswith(("attn.qkv.weight", "attn.qkv.bias")):
-            block, kind = name.split(".")[1], name.rsplit(".", 1)[1]
-            for part, third in zip(("query", "key", "value"), value.chunk(3), strict=True):
-                hub = f"encoder.layer.{block}.attention.attention.{part}.{kind}"
-                renamed[hub] = third.contiguous()
-            continue
-        for ours, theirs in (
-            ("blocks.", "encoder.layer."),
-            ("attn.proj", "attention.output.dense"),
-            ("ls1.gamma", "layer_scale1.lambda1"),
-            ("ls2.gamma", "layer_scale2.lambda1"),
-            ("mlp.w12", "mlp.weights_in"),
-            ("mlp.w3", "mlp.weights_out"),
-            ("patch_embed.proj", "embeddings.patch_embeddings.projection"),
-        ):
-            name = name.replace(ours, theirs)
-        if name in {"cls_token", "mask_token", "register_tokens"}:
-            name = f"embeddings.{name}"
-        name = {"pos_embed": "embeddings.position_embeddings"}.get(name, name)
-        if name.startswith("norm."):
-            name = f"layer{name}"
-        renamed[name] = value.contiguous()
-    return renamed
-
-
-@pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("name", FILES)
-def test_transformers_computes_the_same(golden: Golden, name: str, tmp_path: Path) -> None:
-    vit = golden_vit(name, golden(name))
-    # Its models resize positions to the exact size; with registers also antialiased.
-    vit.interpolate_offset = 0.0
-    registers = {"num_register_tokens": 4} if vit.num_registers else {}
-    config_type = transformers.Dinov2WithRegistersConfig if registers else transformers.Dinov2Config
-    model_type = transformers.Dinov2WithRegistersModel if registers else transformers.Dinov2Model
-    config = config_type(
-        hidden_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        image_size=70,
-        patch_size=14,
-        layerscale_value=1.0,
-        use_swiglu_ffn="swiglu" in name,
-        **registers,
-    )
-    config.save_pretrained(tmp_path)
-    save_file(
-        hub_state(vit.state_dict()), tmp_path / "model.safetensors", metadata={"format": "pt"}
-    )
-    model, info = model_type.from_pretrained(tmp_path, output_loading_info=True)
-    assert not info["missing_keys"]
-    assert not info["unexpected_keys"]
-    for size in SIZES:
-        image = golden(name)[f"in/{size}"]
-        with torch.no_grad():
-            expected = model.eval()(image).last_hidden_state
-            found = vit.forward_features([image])[0]
-        close(found.cls_token, expected[:, 0])
-        close(found.patch_tokens, expected[:, 1 + vit.num_registers :])
 
 
 @pytest.mark.parametrize(
