@@ -141,8 +141,7 @@ def failing(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Itera
 def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Future[int]]]:
     """The same DAG without Slurm, crawl to manifest, and its exit code."""
     folder = tmp_path_factory.mktemp("here")
-    # The other run has more jobs, one after the other, and decides when all is done.
-    command = ["nice", sys.executable, "-m", "snakemake", "--profile", "workflow/profiles/local"]
+    command = [sys.executable, "-m", "snakemake", "--profile", "workflow/profiles/local"]
     command += ["--cores", "1", "--directory", str(folder), *TINY, "--", MANIFEST]
 
     def run() -> int:
