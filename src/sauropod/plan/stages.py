@@ -254,9 +254,9 @@ class Planner:
             codes = queries * min(knobs.num_probes / lists, 1.0) * number
             cores += self._core_hours(codes, "codes_per_core_s")
             cores += self._coarse_hours(queries * blocks[1], index.factory, width)
-            cores += self._core_hours(
-                queries * blocks[1] * wanted * width, "pair_products_per_core_s"
-            )
+            candidates = queries * blocks[1] * wanted
+            cores += self._core_hours(candidates, "candidate_rows_per_core_s")
+            cores += self._core_hours(candidates * width, "pair_products_per_core_s")
         else:
             gpus = self._forward_hours(2.0 * queries * number * width)
         return self._stage(
