@@ -261,7 +261,7 @@ rule link_summary:
         "logs/link/summary.log",
     benchmark:
         "benchmarks/link/summary.tsv"
-    localrule: True  # seconds, as links_summary
+    localrule: True  # seconds, and a job takes as long to start
     conda:
         "../envs/cpu.yaml"
     resources:

@@ -32,10 +32,12 @@ rule links_summary:
         "results/links/{source}.summary.parquet",
     log:
         "logs/links/{source}.log",
-    localrule: True  # seconds, and a job takes as long to start
     conda:
         "../envs/cpu.yaml"
     resources:
+        mem_mb=more(4_000),
+        runtime=more(30),
+        speed="",  # or it cannot go into a group with jobs that have some
         src=SRC,
     params:
         summaries=spelt(PLAN.link_summaries, "source"),

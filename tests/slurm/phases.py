@@ -1,7 +1,7 @@
 """The demo's DAG in few Slurm jobs: the data jobs of a phase go into one."""
 
 MANIFEST = "results/manifest/lvd.parquet"
-_DATA = "links ingest_pool ingest_reference curated_manifest"
+_DATA = "links links_summary ingest_pool ingest_reference curated_manifest"
 _DEDUP = "describe fit_hash hash group_hashes link_train link_index link link_merge"
 _RETRIEVE = "embed index_train index cluster_sample cluster assign retrieve"
 PHASES = {
