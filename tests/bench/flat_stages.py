@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import flat_tables
-from sauropod import config
+from sauropod import config, io, schema
+from sauropod.dedup import parts
 from sauropod.retrieve.index import POINTS_PER_LIST
+from sauropod.retrieve.vectors import StoredVectors
 from sauropod.train.config import Backbone
 
 SAMPLE = 100_000
@@ -148,10 +150,13 @@ def _link(world: flat_tables.World, out: Path) -> Work:
 
 
 def _link_merge(world: flat_tables.World, out: Path) -> Work:
-    _link(world, out)()
-    given = {"parts": (out / "pairs",), "duplicates": world.duplicates()}
-    given |= {"block": "crawl-block-00000", "knobs": _link_knobs(world.rows)}
-    return _script("link_merge", out, **given)
+    """Pairs as one search in one block finds them."""
+    knobs = _link_knobs(world.rows)
+    stored = StoredVectors(world.table("descriptors"), schema.DESCRIPTORS)
+    facts = parts.made_of(stored, stored, num_queries=world.rows)
+    facts["knobs"] = io.stamp("link", knobs=knobs, inputs=[])["knobs"]
+    given = {"parts": (world.pairs(facts),), "duplicates": world.duplicates()}
+    return _script("link_merge", out, block="crawl-block-00000", knobs=knobs, **given)
 
 
 def _index(world: flat_tables.World, out: Path) -> Work:

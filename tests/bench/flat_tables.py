@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 from torch import nn
 
-from sauropod import config, schema
+from sauropod import config, schema, streaming
 from sauropod.demo import warc
 from sauropod.models import sscd, sscd_files
 from sauropod.models.vit import build_vit
@@ -146,6 +146,17 @@ class World:
         if not path.exists():
             stamp = {"stage": "bench", "commit": "", "knobs": "{}", "inputs": "[]"}
             save_backbone(path, build_vit(arch, seed=0), knobs=arch, stamp=stamp)
+        return path
+
+    def pairs(self, facts: dict[str, str]) -> Path:
+        """PAIRS of all shards: the edges, by query; `facts` say what they are of."""
+        path = self.at("pairs")
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            frames = (self._edges(*shard)[0].sort("image_id") for shard in self.shards())
+            columns = {"found": pl.lit(True), "true": pl.lit(None, pl.Boolean)}
+            whole = (frame.with_columns(**columns) for frame in frames)
+            streaming.write(whole, path, schema.PAIRS, made_by=facts)
         return path
 
     def curated(self) -> Path:
