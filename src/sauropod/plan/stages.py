@@ -18,8 +18,7 @@ from sauropod.plan.funnel import Funnel
 from sauropod.scatter import PART_ROWS
 from sauropod.train.config import Backbone, Pretrain
 
-HOUR = 3600.0
-HALF = 2  # bytes of a float16
+HOUR, HALF = 3600.0, 2  # seconds; bytes of a float16
 HASH_BYTES, EDGE_BYTES, CLUSTER_BYTES, ID_BYTES, ROW_ON_DISK = 16, 20, 24, 8, 120
 PER_QUERY, SPREAD = 4, 8  # neighbours per query, the recipe's usual N; rows read per row sampled
 BASE_MEMORY = 1e9  # interpreter, libraries and a batch of images
@@ -274,8 +273,8 @@ class Planner:
         """Compare vectors, narrowed by the rotation if there is one, with all centroids."""
         lists, _ = _lists_and_code(factory, width)
         narrow = re.search(r"OPQ\d+_(\d+)", factory)
-        products = count * lists * (int(narrow[1]) if narrow else width)
-        return self._core_hours(products, "centroid_products_per_core_s")
+        numbers = lists * (int(narrow[1]) if narrow else width)
+        return self._core_hours(count * numbers, "centroid_products_per_core_s")
 
     def _embed(self) -> Iterator[Stage]:
         clean, unit, dag = self.funnel.clean, self.unit, self._dag
@@ -395,6 +394,7 @@ def _student(backbone: Backbone, arch: str) -> Backbone:
 
 def _lists_and_code(factory: str, width: int) -> tuple[int, int]:
     """Inverted lists (0: exact) and bytes per vector of a Faiss factory string."""
-    lists, codes = re.search(r"IVF(\d+)", factory), re.search(r"(?<!O)PQ(\d+)(?:x(\d+))?", factory)
+    lists, outer = re.search(r"IVF(\d+)", factory), re.sub(r"\(.*?\)", "", factory)
+    codes = re.search(r"(?<!O)PQ(\d+)(?:x(\d+))?", outer)  # inner ones are of centroids
     size = int(codes[1]) * int(codes[2] or 8) // 8 if codes else width * 4
     return (int(lists[1]) if lists else 0), size

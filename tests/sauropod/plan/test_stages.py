@@ -128,6 +128,13 @@ def test_exact_search_is_on_gpus(tmp_path: Path) -> None:
     assert link.core_hours == pytest.approx(link.read_bytes / 2 / 44e6 / 3600)
 
 
+def test_codes_of_centroids_are_not_those_of_vectors(made: plan.Plan, tmp_path: Path) -> None:
+    coarse = tmp_path / "coarse.yaml"
+    coarse.write_text('link: {factory: "OPQ64_256,IVF16384(PQ32x4fs,RFlat),PQ64x4fs"}\n')
+    found = stages(plan.make([PAPER, coarse], fleet=V100S))["link_index"]
+    assert found.write_bytes == stages(made)["link_index"].write_bytes
+
+
 def test_deduplication_and_retrieval_fit_into_the_papers_days(made: plan.Plan) -> None:
     assert made.dedup_days < costs.paper().curation["days"]
 
