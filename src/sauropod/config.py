@@ -181,8 +181,7 @@ class Link:
     shards_per_block: int = 64
     """Shards searched together; a job holds the descriptors of two blocks in memory."""
     factory: str = "OPQ64_256,IVF16384,PQ64x4fs"
-    """Faiss index; `Flat` is exact. Lists of codes of 8 bits (`PQ64`) stay on disk.
-    Tens of thousands of lists are chosen faster by codes: `IVF65536(PQ64x4fs,RFlat)`."""
+    """Faiss index; `Flat` is exact. Lists of codes of 8 bits (`PQ64`) stay on disk."""
     train_sample: int = 4_000_000
     """Descriptors the index is trained on."""
     list_iterations: int = 10
@@ -250,8 +249,7 @@ class Index:
     shards_per_block: int = 64
     """Shards indexed together; a search holds the embeddings of one block in memory."""
     factory: str = "OPQ64_256,IVF16384,PQ64x4fs"
-    """Faiss index; `Flat` is exact. Lists of codes of 8 bits (`PQ64`) stay on disk.
-    Tens of thousands of lists are chosen faster by codes: `IVF65536(PQ64x4fs,RFlat)`."""
+    """Faiss index; `Flat` is exact. Lists of codes of 8 bits (`PQ64`) stay on disk."""
     train_sample: int = 4_000_000
     """Embeddings the index is trained on."""
     list_iterations: int = 10

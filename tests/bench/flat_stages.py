@@ -19,7 +19,6 @@ from sauropod.train.config import Backbone
 
 SAMPLE = 100_000
 LIST_IMAGES = 1000
-MANY_LISTS = 2000  # then centroids are compared by codes of their own
 NUM_PROBES = 4
 VIT = Backbone(arch="vit_tiny", patch_size=16, image_size=64, embed_dim=48, depth=2, num_heads=2)
 SSCD = config.SscdArch(trunk="resnet18", width=8, dim=64)
@@ -38,9 +37,8 @@ def _index_knobs(rows: int) -> config.Index:
 def _lists(rows: int) -> dict[str, Any]:
     """Knobs of an index that are the same in both stages: lists of as many images at any size."""
     lists = max(rows // LIST_IMAGES, NUM_PROBES)
-    coarse = "(PQ32x4fs,RFlat)" if lists >= MANY_LISTS else ""
     return {
-        "factory": f"IVF{lists}{coarse},PQ16x4fs",
+        "factory": f"IVF{lists},PQ16x4fs",
         "train_sample": max(SAMPLE, POINTS_PER_LIST * lists),
         "list_iterations": 3,
         "code_iterations": 10,

@@ -48,7 +48,7 @@ def test_searching_by_hand(made: plan.Plan) -> None:
     queries = 14_197_086 + 1_281_167 + 1_580_470
     scan = queries * 64 / 16_384 * 744_000_000 / 213_000_000
     coarse = queries * 64 * 16_384 * 256 / 44e9
-    exact = queries * 64 * (16 * 4) * (1 / 14_500_000 + 1280 / 680e6)
+    exact = queries * 64 * (16 * 4) * (1 / 7_600_000 + 1280 / 680e6)
     numbers = (64 * queries + 24 * 744_000_000) * 1280
     retrieve = stages(made)["retrieve"]
     assert retrieve.core_hours == pytest.approx((scan + coarse + exact + numbers / 44e6) / 3600)
