@@ -2,10 +2,13 @@
 
 links reads WARCs; ingest, screen, describe and embed read JPEGs of 96 x 72 with small networks;
 the others read tables. Stages that search (link, retrieve_sample) have the pool in one block, and
-an index whose lists follow the pool: were their number fixed, a query would visit ever more images.
+an index of as many lists as the square root of its images, so that neither the centroids a query
+is compared with nor the codes in a list outgrow the other. Stages that fill an index (link_index,
+index) have LISTS at any size: a quantiser is trained once, for blocks of one size.
 """
 
 import importlib
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,7 +21,8 @@ from sauropod.retrieve.vectors import StoredVectors
 from sauropod.train.config import Backbone
 
 SAMPLE = 100_000
-LIST_IMAGES = 1000
+LISTS = 100
+POINTS = 2 * POINTS_PER_LIST  # a third of the images may be dropped
 NUM_PROBES = 4
 VIT = Backbone(arch="vit_tiny", patch_size=16, image_size=64, embed_dim=48, depth=2, num_heads=2)
 SSCD = config.SscdArch(trunk="resnet18", width=8, dim=64)
@@ -26,17 +30,16 @@ SSCD = config.SscdArch(trunk="resnet18", width=8, dim=64)
 Work = Callable[[], None]
 
 
-def _link_knobs(rows: int) -> config.Link:
-    return config.Link(**_lists(rows), num_probes=NUM_PROBES, neighbours=8, audit=0)
+def _link_knobs(lists: int) -> config.Link:
+    return config.Link(**_training(lists), num_probes=NUM_PROBES, neighbours=8, audit=0)
 
 
-def _index_knobs(rows: int) -> config.Index:
-    return config.Index(**_lists(rows))
+def _index_knobs(lists: int) -> config.Index:
+    return config.Index(**_training(lists))
 
 
-def _lists(rows: int) -> dict[str, Any]:
-    """Knobs of an index that are the same in both stages: lists of as many images at any size."""
-    lists = max(rows // LIST_IMAGES, NUM_PROBES)
+def _training(lists: int) -> dict[str, Any]:
+    """Knobs of an index that are the same in both stages."""
     return {
         "factory": f"IVF{lists},PQ16x4fs",
         "train_sample": max(SAMPLE, POINTS_PER_LIST * lists),
@@ -133,25 +136,40 @@ def _embed(world: flat_tables.World, out: Path) -> Work:
     return _per_shard("embed", world, out, backbone=weights, knobs=knobs)
 
 
+def _square(rows: int) -> int:
+    """As many lists as a list has images, if they are enough to train so many."""
+    return min(math.isqrt(rows), rows // POINTS)
+
+
+def _fixed(rows: int) -> int:
+    return min(LISTS, rows // POINTS)
+
+
 def _link_index(world: flat_tables.World, out: Path) -> Work:
-    trained = _trained("link_train", world, out, descriptors=world.table("descriptors")[:1])
-    given = {"descriptors": world.table("descriptors"), "duplicates": world.duplicates()}
+    return _filled_link_index(world, out, lists=_fixed(world.rows))
+
+
+def _filled_link_index(world: flat_tables.World, out: Path, *, lists: int) -> Work:
+    tables, knobs = world.table("descriptors"), _link_knobs(lists)
+    trained = _trained("link_train", world, lists, descriptors=tables[:1], knobs=knobs)
+    given = {"descriptors": tables, "duplicates": world.duplicates()}
     main = importlib.import_module("link_index").main
     return lambda: main(trained=trained, out=out / "index", **given)
 
 
 def _link(world: flat_tables.World, out: Path) -> Work:
     """One block in itself: a block may have all of a pool's shards."""
-    _link_index(world, out)()
+    lists = _square(world.rows)
+    _filled_link_index(world, out, lists=lists)()
     tables, main = world.table("descriptors"), importlib.import_module("link").main
     given = {"duplicates": world.duplicates(), "index": out / "index"}
-    given["knobs"] = _link_knobs(world.rows)
+    given["knobs"] = _link_knobs(lists)
     return lambda: main(queries=tables, pool=tables, out=out / "pairs", **given)
 
 
 def _link_merge(world: flat_tables.World, out: Path) -> Work:
     """Pairs as one search in one block finds them."""
-    knobs = _link_knobs(world.rows)
+    knobs = _link_knobs(_square(world.rows))
     stored = StoredVectors(world.table("descriptors"), schema.DESCRIPTORS)
     facts = parts.made_of(stored, stored, num_queries=world.rows)
     facts["knobs"] = io.stamp("link", knobs=knobs, inputs=[])["knobs"]
@@ -160,16 +178,20 @@ def _link_merge(world: flat_tables.World, out: Path) -> Work:
 
 
 def _index(world: flat_tables.World, out: Path) -> Work:
-    vectors, copies = world.table("embeddings"), world.copies()
-    trained = _trained("index_train", world, out, embeddings=vectors[:1], copies=copies)
-    given = {"embeddings": vectors, "copies": copies, "trained": trained}
-    given["knobs"] = _index_knobs(world.rows)
+    return _filled_index(world, out, lists=_fixed(world.rows))
+
+
+def _filled_index(world: flat_tables.World, out: Path, *, lists: int) -> Work:
+    given = {"copies": world.copies(), "knobs": _index_knobs(lists)}
+    vectors = world.table("embeddings")
+    trained = _trained("index_train", world, lists, embeddings=vectors[:1], **given)
+    given |= {"embeddings": vectors, "trained": trained}
     return _script("index", out, block="crawl-block-00000", **given)
 
 
 def _retrieve_sample(world: flat_tables.World, out: Path) -> Work:
     """A hundredth of the pool as queries: a recipe grows with its pool."""
-    _index(world, out)()
+    _filled_index(world, out, lists=_square(world.rows))()
     (out / "out").rename(out / "index")
     vectors, knobs = world.table("embeddings"), config.Retrieve(num_probes=NUM_PROBES, audit=0)
     given = {"dataset": "set", "rows": ("set:sample:4",), "queries": (world.many_queries(),)}
@@ -177,11 +199,10 @@ def _retrieve_sample(world: flat_tables.World, out: Path) -> Work:
     return _script("retrieve", out, knobs=knobs, index_shards=(len(vectors),), **given)
 
 
-def _trained(name: str, world: flat_tables.World, out: Path, **given: object) -> Path:
-    knobs = (_link_knobs if name == "link_train" else _index_knobs)(world.rows)
-    path = world.folder / f"{name}.faiss"
+def _trained(name: str, world: flat_tables.World, lists: int, **given: object) -> Path:
+    path = world.folder / f"{name}-{lists}.faiss"
     if not path.exists():
-        importlib.import_module(name).main(out=path, knobs=knobs, **given)
+        importlib.import_module(name).main(out=path, **given)
     return path
 
 
