@@ -1,10 +1,10 @@
 """The data stages as tests/bench/flat.py runs them: each makes its inputs, and returns its work.
 
 links reads WARCs; ingest, screen, describe and embed read JPEGs of 96 x 72 with small networks;
-the others read tables. Stages that search (link, retrieve_sample) have the pool in one block, and
-an index of as many lists as the square root of its images, so that neither the centroids a query
-is compared with nor the codes in a list outgrow the other. Stages that fill an index (link_index,
-index) have LISTS at any size: a quantiser is trained once, for blocks of one size.
+the others read tables. Stages that search (link, retrieve_sample) have their default knobs and the
+pool in one block, whose lists grow with the square root of its images: there are as many as the
+paper's configuration has for a block. Stages that fill an index (link_index, index) have LISTS at
+any size: a quantiser is trained once, for blocks of one size.
 """
 
 import importlib
@@ -23,7 +23,8 @@ from sauropod.train.config import Backbone
 SAMPLE = 100_000
 LISTS = 100
 POINTS = 2 * POINTS_PER_LIST  # a third of the images may be dropped
-NUM_PROBES = 4
+MANY_LISTS = 2000  # from here codes of centroids are faster than centroids
+PAPER_LISTS, PAPER_BLOCK = 16_384, 25_000_000
 VIT = Backbone(arch="vit_tiny", patch_size=16, image_size=64, embed_dim=48, depth=2, num_heads=2)
 SSCD = config.SscdArch(trunk="resnet18", width=8, dim=64)
 
@@ -31,7 +32,7 @@ Work = Callable[[], None]
 
 
 def _link_knobs(lists: int) -> config.Link:
-    return config.Link(**_training(lists), num_probes=NUM_PROBES, neighbours=8, audit=0)
+    return config.Link(**_training(lists), audit=0)
 
 
 def _index_knobs(lists: int) -> config.Index:
@@ -40,8 +41,9 @@ def _index_knobs(lists: int) -> config.Index:
 
 def _training(lists: int) -> dict[str, Any]:
     """Knobs of an index that are the same in both stages."""
+    by_codes = "(PQ32x4fs,RFlat)" if lists >= MANY_LISTS else ""
     return {
-        "factory": f"IVF{lists},PQ16x4fs",
+        "factory": f"IVF{lists}{by_codes},PQ16x4fs",
         "train_sample": max(SAMPLE, POINTS_PER_LIST * lists),
         "list_iterations": 3,
         "code_iterations": 10,
@@ -137,8 +139,8 @@ def _embed(world: flat_tables.World, out: Path) -> Work:
 
 
 def _square(rows: int) -> int:
-    """As many lists as a list has images, if they are enough to train so many."""
-    return min(math.isqrt(rows), rows // POINTS)
+    lists = PAPER_LISTS * math.sqrt(rows / PAPER_BLOCK)
+    return min(round(lists), rows // POINTS)
 
 
 def _fixed(rows: int) -> int:
@@ -193,7 +195,7 @@ def _retrieve_sample(world: flat_tables.World, out: Path) -> Work:
     """A hundredth of the pool as queries: a recipe grows with its pool."""
     _filled_index(world, out, lists=_square(world.rows))()
     (out / "out").rename(out / "index")
-    vectors, knobs = world.table("embeddings"), config.Retrieve(num_probes=NUM_PROBES, audit=0)
+    vectors, knobs = world.table("embeddings"), config.Retrieve(audit=0)
     given = {"dataset": "set", "rows": ("set:sample:4",), "queries": (world.many_queries(),)}
     given |= {"copies": world.copies(), "embeddings": vectors, "index": (out / "index",)}
     return _script("retrieve", out, knobs=knobs, index_shards=(len(vectors),), **given)

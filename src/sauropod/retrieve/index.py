@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 
 POINTS_PER_LIST = 39
 """Faiss's own minimum of training points per k-means centroid."""
+SHORTLIST = (4, 64)
+"""Centroids that one of codes shortlists: so many per list wanted, and in all, at least."""
 CHUNK = 65_536
 SPREAD = 8
 """A sample is drawn from files of so many times its size: not all of a large pool is read."""
@@ -92,9 +94,11 @@ def train(sample: np.ndarray, *, factory: str, training: Training) -> faiss.Inde
         text = "%d vectors are too few to train %r, which takes %d: searching exactly"
         log.warning(text, len(sample), factory, least)
         return _build(width, "Flat")
+    _check_lists(index, factory)
     alive = _prepare(index, training)
     index.train(unit(sample))
     del alive
+    _set_effort(_inverted(index), num_lists=1)
     return index
 
 
@@ -142,9 +146,7 @@ def load_to_search(path: Path, *, num_probes: int) -> faiss.Index:
     inverted = _inverted(index)
     if inverted is not None:
         inverted.nprobe = min(num_probes, inverted.nlist)
-        quantiser: Any = faiss.downcast_index(inverted.quantizer)
-        if hasattr(quantiser, "hnsw"):
-            quantiser.hnsw.efSearch = max(quantiser.hnsw.efSearch, 2 * inverted.nprobe)
+        _set_effort(inverted, num_lists=inverted.nprobe)
     return _on_gpus(index)
 
 
@@ -213,6 +215,21 @@ def _on_gpus(index: faiss.Index) -> faiss.Index:
     return faiss.index_cpu_to_all_gpus(index, options)
 
 
+def _set_effort(inverted: Any, *, num_lists: int) -> None:  # noqa: ANN401 - as below
+    """Make a quantiser that does not compare all centroids find most of the nearest lists.
+
+    Faiss's own efforts do not grow with the lists that are wanted, and no factory string says
+    them: codes of centroids (`IVF65536(PQ128x4fs,RFlat)`) would decide alone.
+    """
+    if inverted is None:
+        return
+    quantiser: Any = faiss.downcast_index(inverted.quantizer)
+    if hasattr(quantiser, "hnsw"):
+        quantiser.hnsw.efSearch = max(quantiser.hnsw.efSearch, 2 * num_lists)
+    if hasattr(quantiser, "k_factor"):
+        quantiser.k_factor = max(SHORTLIST[0], SHORTLIST[1] / num_lists)
+
+
 def _inverted(index: faiss.Index) -> Any:  # noqa: ANN401 - Faiss's stubs stop at Index
     """Find the inverted lists of an index (IndexIVF), or None."""
     try:
@@ -236,6 +253,22 @@ def _least_sample(index: faiss.Index) -> int:
     inverted, coded = _inverted(index), _coded(index)
     lists = inverted.nlist if inverted is not None else 0
     return POINTS_PER_LIST * max(lists, coded.pq.ksub if coded is not None else 0)
+
+
+def _check_lists(index: faiss.Index, factory: str) -> None:
+    """Codes of centroids are learned from them: of fewer than a code has values, none can be."""
+    inverted = _inverted(index)
+    if inverted is None:
+        return
+    quantiser: Any = faiss.downcast_index(inverted.quantizer)
+    shortlist: Any = faiss.downcast_index(getattr(quantiser, "base_index", quantiser))
+    if hasattr(shortlist, "pq") and shortlist.pq.ksub > inverted.nlist:
+        raise InputError(
+            Path("factory"),
+            expected=f"at least {shortlist.pq.ksub} lists for codes of their centroids",
+            found=repr(factory),
+            fix="leave out the parentheses: few centroids are compared as they are",
+        )
 
 
 def _prepare(index: faiss.Index, training: Training) -> list[object]:
