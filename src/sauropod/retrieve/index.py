@@ -89,12 +89,12 @@ def train(sample: np.ndarray, *, factory: str, training: Training) -> faiss.Inde
     """
     width = sample.shape[1]
     index = _build(width, factory)
+    _check_lists(index, factory)
     least = _least_sample(index)
     if len(sample) < least:
         text = "%d vectors are too few to train %r, which takes %d: searching exactly"
         log.warning(text, len(sample), factory, least)
         return _build(width, "Flat")
-    _check_lists(index, factory)
     alive = _prepare(index, training)
     index.train(unit(sample))
     del alive
@@ -256,16 +256,17 @@ def _least_sample(index: faiss.Index) -> int:
 
 
 def _check_lists(index: faiss.Index, factory: str) -> None:
-    """Codes of centroids are learned from them: of fewer than a code has values, none can be."""
+    """Codes of centroids are learned from the centroids: they must be enough for it."""
     inverted = _inverted(index)
     if inverted is None:
         return
     quantiser: Any = faiss.downcast_index(inverted.quantizer)
-    shortlist: Any = faiss.downcast_index(getattr(quantiser, "base_index", quantiser))
-    if hasattr(shortlist, "pq") and shortlist.pq.ksub > inverted.nlist:
+    coded: Any = faiss.downcast_index(getattr(quantiser, "base_index", quantiser))
+    least = POINTS_PER_LIST * coded.pq.ksub if hasattr(coded, "pq") else 0
+    if inverted.nlist < least:
         raise InputError(
             Path("factory"),
-            expected=f"at least {shortlist.pq.ksub} lists for codes of their centroids",
+            expected=f"at least {least} lists for codes of their centroids",
             found=repr(factory),
             fix="leave out the parentheses: few centroids are compared as they are",
         )

@@ -71,6 +71,24 @@ def test_a_pair_has_one_cosine() -> None:
     np.testing.assert_array_equal(np.concatenate(alone), [table[3, 4:6], table[5, 6:8]])
 
 
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10**6), st.integers(1, 70), st.integers(1, 30), st.integers(1, 30))
+def test_a_table_of_any_shape_is_its_pairs(seed: int, width: int, q: int, c: int) -> None:
+    """Bit for bit, whoever is the query: thresholds and ties must not depend on a batch."""
+    rng = np.random.default_rng(seed)
+    vectors = rng.standard_normal((40, width)).astype(np.float16)
+    mine, at = rng.integers(0, 40, q), rng.integers(-1, 40, (q, c))
+    table = exact.similarities(vectors[mine], at, vectors)
+    for row, column in zip(rng.integers(0, q, 5), rng.integers(0, c, 5), strict=True):
+        asked, other = mine[row], at[row, column]
+        if other < 0:
+            assert np.isneginf(table[row, column])
+            continue
+        one = exact.similarities(vectors[[asked]], np.array([[other]]), vectors)
+        back = exact.similarities(vectors[[other]], np.array([[asked]]), vectors)
+        assert table[row, column] == one[0, 0] == back[0, 0]
+
+
 def test_zero_vectors_are_like_nothing() -> None:
     vectors = np.array([[0, 0], [3, 4]], np.float16)
     table = exact.similarities(vectors, np.array([[0, 1], [1, -1]]), vectors)

@@ -81,6 +81,26 @@ def test_lists_stay_on_disk(points: tuple[np.ndarray, np.ndarray], tmp_path: Pat
     assert in_memory.ntotal == 2000
 
 
+def test_lists_chosen_by_codes_are_the_nearest(tmp_path: Path) -> None:
+    """Faiss's default compares no centroid exactly that the codes do not rank first."""
+    vectors = np.random.default_rng(0).standard_normal((24_336, 16)).astype(np.float16)
+    built = index.train(vectors, factory="IVF624(PQ8x4fs,RFlat),PQ8x4fs", training=QUICK)
+    index.save(built, tmp_path / "x.faiss")
+    opened = index.load_to_search(tmp_path / "x.faiss", num_probes=4)
+    quantiser = faiss.downcast_index(faiss.extract_index_ivf(opened).quantizer)
+    centroids, queries = quantiser.reconstruct_n(0, 624), index.unit(vectors[:500])
+    distances = ((queries[:, None] - centroids) ** 2).sum(-1)
+    truth = distances.argsort(axis=1)[:, :4]
+
+    def share_found() -> float:
+        found = quantiser.search(queries, 4)[1]
+        return float(np.mean([np.isin(*rows).mean() for rows in zip(truth, found, strict=True)]))
+
+    assert share_found() > 0.95
+    quantiser.k_factor = 1
+    assert share_found() < 0.8
+
+
 def test_training_twice_gives_the_same_index(points: tuple[np.ndarray, np.ndarray]) -> None:
     found = []
     for _ in range(2):
@@ -124,6 +144,8 @@ def test_user_mistakes_are_one_sentence(tmp_path: Path) -> None:
     sample = np.eye(32, dtype=np.float16)
     with pytest.raises(InputError, match="factory string for 32 dimensions"):
         index.train(sample, factory="IVF8,PQ5", training=QUICK)
+    with pytest.raises(InputError, match="at least 624 lists for codes of their centroids"):
+        index.train(sample, factory="IVF8(PQ8x4fs,RFlat),PQ8x4", training=QUICK)
     (tmp_path / "junk.faiss").write_bytes(b"junk")
     for name in ("junk.faiss", "missing.faiss"):
         with pytest.raises(InputError, match="a Faiss index"):
