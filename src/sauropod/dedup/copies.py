@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 
 from sauropod import schema
+from sauropod.dedup.pool import ROW_BITS
 from sauropod.retrieve.draw import smallest, vector_keys
 from sauropod.retrieve.exact import Neighbours
 from sauropod.retrieve.search import Block, neighbours, true_neighbours
@@ -21,7 +22,6 @@ from sauropod.schema import EDGES, PAIRS
 
 BATCH = 8192
 """Queries whose pairs are in memory together."""
-ROW_BITS = 32
 ORDER = ("image_id", "similarity", "neighbour_id")
 FALLING = (False, True, False)
 

@@ -13,12 +13,11 @@ import numpy as np
 import polars as pl
 
 from sauropod import schema
-from sauropod.dedup.pool import SHARDS, names_of
+from sauropod.dedup.pool import ROW_BITS, SHARDS, names_of
 from sauropod.errors import InputError
 from sauropod.retrieve.draw import mix
 from sauropod.retrieve.vectors import StoredVectors
 
-ROW_BITS = 32
 SEARCHED = ("queries", "pool")
 FORGOTTEN = "without_forgotten"
 """Metadata of a part: ids (JSON) of the duplicates it was made without and that are forgotten."""

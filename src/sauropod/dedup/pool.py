@@ -15,8 +15,8 @@ import polars as pl
 from sauropod import schema
 from sauropod.errors import InputError
 
-ROW_BITS = np.uint64(32)
-ROW_MASK = np.uint64(2**32 - 1)
+ROW_BITS = 32
+ROW_MASK = 2**ROW_BITS - 1
 SHARDS = "shards"
 """What the metadata of a table of several shards calls the names of their files."""
 
@@ -113,6 +113,6 @@ def _refuse_twice(times: np.ndarray, shard: int) -> None:
         raise InputError(
             where,
             expected="every image once",
-            found=f"image {shard << int(ROW_BITS) | int(times.argmax())} twice",
+            found=f"image {shard << ROW_BITS | int(times.argmax())} twice",
             fix="name every shard once, all from the same run",
         )

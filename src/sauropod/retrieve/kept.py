@@ -14,9 +14,9 @@ import numpy as np
 import polars as pl
 
 from sauropod import schema
+from sauropod.dedup.pool import ROW_BITS
 from sauropod.errors import InputError
 
-ROW_BITS = 32
 LACKS = "lacks"
 """Metadata of EMBEDDINGS: ids (JSON) of the images that were to be embedded and could not be."""
 
