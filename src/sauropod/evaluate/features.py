@@ -4,9 +4,10 @@ Shapes: n readable images of a split, B batch, T frames (1 of an image), L last 
 D width, S image side in pixels.
 """
 
+import itertools
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,6 +86,17 @@ def decoded(
             yield from pool.map(lambda image: _prepared(image, prepare, frames), part)
 
 
+def _readable(
+    prepared: Iterable[np.ndarray | str], unreadable: Counter[str]
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Number the images, count those that are none, and yield the others."""
+    for row, found in enumerate(prepared):
+        if isinstance(found, str):
+            unreadable[found] += 1
+        else:
+            yield row, found
+
+
 def _pooled(values: torch.Tensor, frames: int, pooling: Pooling) -> torch.Tensor:
     """(B * T, ..., D) -> (B, ..., D), or (B, ..., T * D) with frames side by side."""
     apart = values.unflatten(0, (-1, frames))
@@ -127,26 +139,25 @@ def extract(
     Raises:
         InputError: no image of the split can be read.
     """
-    parts, rows, pending = [], [], []
     unreadable: Counter[str] = Counter()
+    kept: tuple[torch.Tensor, ...] = ()
+    rows: list[int] = []
     prepared = decoded(split, extractor.prepare, num_threads=num_threads, frames=frames)
     progress = track(prepared, total=len(split.images), label=label, unit="images")
-    for row, found in enumerate(progress):
-        if isinstance(found, str):
-            unreadable[found] += 1
-            continue
-        rows.append(row)
-        pending.append(found)
-        if len(pending) == batch_size:
-            parts.append(_forward(extractor, pending, device, pooling))
-            pending = []
-    if pending:
-        parts.append(_forward(extractor, pending, device, pooling))
+    readable = _readable(progress, unreadable)
+    while batch := list(itertools.islice(readable, batch_size)):
+        found = _forward(extractor, [array for _, array in batch], device, pooling)
+        if not rows:  # room for all at once: parts would be there twice when they are joined
+            kept = tuple(v.new_empty((len(split.images), *v.shape[1:])) for v in found)
+        part = slice(len(rows), len(rows) + len(batch))
+        for whole, values in zip(kept, found, strict=True):
+            whole[part] = values
+        rows += [row for row, _ in batch]
     if not rows:
         found = f"none of {len(split.images)} ({dict(unreadable)})"
         first = str(split.images[0]) if split.images else label
         raise InputError(first, expected="readable images", found=found, fix="check the files")
-    cls, patch_means = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
+    cls, patch_means = (whole[: len(rows)] for whole in kept)
     return Features(cls, patch_means, torch.tensor(rows), dict(unreadable))
 
 
