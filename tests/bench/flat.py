@@ -6,8 +6,9 @@ r"""Measure the cost per image and the peak memory of the data stages at growing
 
 Each stage (tests/bench/flat_stages.py) runs as its script does, on synthetic files of a temporary
 folder (flat_tables.py: vectors of 64 numbers; ten million rows take about 8 GB), in a process of
-its own; memory is above that of the same stage on 1,000 rows, whose time is the constant too. Time
-is of the processor. The slope is that of log(time - constant) over log(rows): 1 is linear.
+its own; small sizes run in several, of which the median counts. Memory is above that of the same
+stage on 1,000 rows, whose time is the constant too. Time is of the processor. The slope is that of
+log(time - constant) over log(rows): 1 is linear.
 """
 
 import json
@@ -35,6 +36,7 @@ from sauropod.report.curves import Chart
 from sauropod.retrieve import clusters
 
 CONSTANT_ROWS = 1000
+FEW = 100_000
 LINES = 5  # of a chart, so that each has a colour
 
 
@@ -48,15 +50,19 @@ class Measured:
     peak: int
 
 
-def measure(rows: int, stages: tuple[str, ...], folder: Path) -> list[Measured]:
-    """Run each stage in a process of its own, on tables that one before them makes."""
+def measure(rows: int, stages: tuple[str, ...], folder: Path, *, repeats: int) -> list[Measured]:
+    """Run each stage in a process of its own, on tables that one before them makes.
+
+    Returns:
+        Of each stage, of its `repeats` runs, the one whose processor time is the median.
+    """
     words = [sys.executable, __file__, "--rows", str(rows), "--inside", str(folder), "--stage"]
     subprocess.run([*words, *stages, stages[0]], check=True)
-    told = []
-    for stage in stages:
+    runs: dict[str, list[Measured]] = {stage: [] for stage in stages}
+    for stage in stages * repeats:
         done = subprocess.run([*words, stage], stdout=subprocess.PIPE, check=True)
-        told.append(Measured(**json.loads(done.stdout.splitlines()[-1])))
-    return told
+        runs[stage].append(Measured(**json.loads(done.stdout.splitlines()[-1])))
+    return [sorted(found, key=lambda one: one.seconds)[repeats // 2] for found in runs.values()]
 
 
 def work_inside(stages: tuple[str, ...], rows: int, folder: Path) -> None:
@@ -124,6 +130,7 @@ def paint(drawn: list[Chart], out: Path) -> None:
 def main(
     rows: tuple[int, ...] = (10_000, 100_000),
     stage: tuple[str, ...] = tuple(STAGES),
+    repeats: int = 3,
     out: Path | None = None,
     inside: Path | None = None,
 ) -> None:
@@ -132,6 +139,7 @@ def main(
     Args:
         rows: Sizes of the pool.
         stage: Which stages.
+        repeats: Runs of a size up to FEW rows, for they take a second; larger ones run once.
         out: File for the charts.
         inside: Work in this folder instead of measuring; used by the benchmark itself.
     """
@@ -145,7 +153,8 @@ def main(
     base: dict[str, Measured] = {}
     for size in (CONSTANT_ROWS, *rows):
         with tempfile.TemporaryDirectory() as folder:
-            for name, found in zip(stage, measure(size, stage, Path(folder)), strict=True):
+            runs = measure(size, stage, Path(folder), repeats=repeats if size <= FEW else 1)
+            for name, found in zip(stage, runs, strict=True):
                 if size == CONSTANT_ROWS:
                     base[name] = found
                     continue
