@@ -181,7 +181,8 @@ class Link:
     shards_per_block: int = 64
     """Shards searched together; a job holds the descriptors of two blocks in memory."""
     factory: str = "OPQ64_256,IVF16384,PQ64x4fs"
-    """Faiss index; `Flat` is exact. Lists of codes of 8 bits (`PQ64`) stay on disk."""
+    """Faiss index; `Flat` is exact. Lists of codes of 8 bits (`PQ64`) stay on disk. Where few of
+    many lists are visited, codes choose them faster: `IVF16384(PQ128x4fs,RFlat),PQ64x4fs`."""
     train_sample: int = 4_000_000
     """Descriptors the index is trained on."""
     list_iterations: int = 10
