@@ -148,24 +148,24 @@ def _fixed(rows: int) -> int:
 
 
 def _link_index(world: flat_tables.World, out: Path) -> Work:
-    return _filled_link_index(world, out, lists=_fixed(world.rows))
+    return _link_filling(world, out / "index", lists=_fixed(world.rows))
 
 
-def _filled_link_index(world: flat_tables.World, out: Path, *, lists: int) -> Work:
+def _link_filling(world: flat_tables.World, index: Path, *, lists: int) -> Work:
     tables, knobs = world.table("descriptors"), _link_knobs(lists)
     trained = _trained("link_train", world, lists, descriptors=tables[:1], knobs=knobs)
     given = {"descriptors": tables, "duplicates": world.duplicates()}
     main = importlib.import_module("link_index").main
-    return lambda: main(trained=trained, out=out / "index", **given)
+    return lambda: main(trained=trained, out=index, **given)
 
 
 def _link(world: flat_tables.World, out: Path) -> Work:
     """One block in itself: a block may have all of a pool's shards."""
-    lists = _square(world.rows)
-    _filled_link_index(world, out, lists=lists)()
+    index, lists = world.folder / "link.faiss", _square(world.rows)
+    if not index.exists():
+        _link_filling(world, index, lists=lists)()
     tables, main = world.table("descriptors"), importlib.import_module("link").main
-    given = {"duplicates": world.duplicates(), "index": out / "index"}
-    given["knobs"] = _link_knobs(lists)
+    given = {"duplicates": world.duplicates(), "index": index, "knobs": _link_knobs(lists)}
     return lambda: main(queries=tables, pool=tables, out=out / "pairs", **given)
 
 
@@ -180,24 +180,25 @@ def _link_merge(world: flat_tables.World, out: Path) -> Work:
 
 
 def _index(world: flat_tables.World, out: Path) -> Work:
-    return _filled_index(world, out, lists=_fixed(world.rows))
+    return _filling(world, out, lists=_fixed(world.rows))
 
 
-def _filled_index(world: flat_tables.World, out: Path, *, lists: int) -> Work:
+def _filling(world: flat_tables.World, out: Path, *, lists: int) -> Work:
     given = {"copies": world.copies(), "knobs": _index_knobs(lists)}
     vectors = world.table("embeddings")
-    trained = _trained("index_train", world, lists, embeddings=vectors[:1], **given)
+    trained = _trained("index_train", world, lists, embeddings=vectors[:2], **given)
     given |= {"embeddings": vectors, "trained": trained}
     return _script("index", out, block="crawl-block-00000", **given)
 
 
 def _retrieve_sample(world: flat_tables.World, out: Path) -> Work:
     """A hundredth of the pool as queries: a recipe grows with its pool."""
-    _filled_index(world, out, lists=_square(world.rows))()
-    (out / "out").rename(out / "index")
+    filled = world.folder / "filled"
+    if not filled.exists():
+        _filling(world, filled, lists=_square(world.rows))()
     vectors, knobs = world.table("embeddings"), config.Retrieve(audit=0)
     given = {"dataset": "set", "rows": ("set:sample:4",), "queries": (world.many_queries(),)}
-    given |= {"copies": world.copies(), "embeddings": vectors, "index": (out / "index",)}
+    given |= {"copies": world.copies(), "embeddings": vectors, "index": (filled / "out",)}
     return _script("retrieve", out, knobs=knobs, index_shards=(len(vectors),), **given)
 
 
