@@ -5,6 +5,7 @@ they are computed with: what is sorted by it does not depend on blocks, batches 
 Shapes: n stored vectors, q queries, d width, k neighbours, c candidates.
 """
 
+import itertools
 from collections.abc import Iterator
 
 import numpy as np
@@ -53,15 +54,17 @@ def similarities(queries: np.ndarray, at: np.ndarray, vectors: np.ndarray) -> np
     if not at.size or not len(vectors):
         return found
     scale, wide = inverse_lengths(queries)[:, None], _wide(queries)
-    together = max(PAIRS // at.shape[1], 1)
-    for start in range(0, len(at), together):
-        part = slice(start, start + together)
+    c = at.shape[1]
+    together = max(PAIRS // c, 1)
+    for start, first in itertools.product(range(0, len(at), together), range(0, c, PAIRS)):
+        asked = slice(start, start + together)
+        part = asked, slice(first, first + PAIRS)
         # numpy gathers whole rows, torch number by number: five times as long
         stored = np.take(vectors, at[part], axis=0, mode="clip")
         stored = torch.from_numpy(stored).float().numpy()
         lengths = np.sqrt(np.einsum("qcd,qcd->qc", stored, stored))
         theirs = np.divide(1, lengths, out=np.zeros_like(lengths), where=lengths > 0)
-        cosines = np.einsum("qcd,qd->qc", stored, wide[part]) * (scale[part] * theirs)
+        cosines = np.einsum("qcd,qd->qc", stored, wide[asked]) * (scale[asked] * theirs)
         np.copyto(found[part], np.clip(cosines, -1.0, 1.0), where=at[part] >= 0)
     return found
 

@@ -72,13 +72,17 @@ def test_a_pair_has_one_cosine() -> None:
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.integers(0, 10**6), st.integers(1, 70), st.integers(1, 30), st.integers(1, 30))
-def test_a_table_of_any_shape_is_its_pairs(seed: int, width: int, q: int, c: int) -> None:
+@given(st.integers(0, 10**6), st.integers(1, 70), st.tuples(*[st.integers(1, 30)] * 3))
+def test_a_table_of_any_shape_is_its_pairs(
+    seed: int, width: int, sizes: tuple[int, int, int]
+) -> None:
     """Bit for bit, whoever is the query: thresholds and ties must not depend on a batch."""
-    rng = np.random.default_rng(seed)
+    rng, (q, c, together) = np.random.default_rng(seed), sizes
     vectors = rng.standard_normal((40, width)).astype(np.float16)
     mine, at = rng.integers(0, 40, q), rng.integers(-1, 40, (q, c))
-    table = exact.similarities(vectors[mine], at, vectors)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(exact, "PAIRS", together)
+        table = exact.similarities(vectors[mine], at, vectors)
     for row, column in zip(rng.integers(0, q, 5), rng.integers(0, c, 5), strict=True):
         asked, other = mine[row], at[row, column]
         if other < 0:
