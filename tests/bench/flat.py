@@ -139,7 +139,7 @@ def main(
     Args:
         rows: Sizes of the pool.
         stage: Which stages.
-        repeats: Runs of a size up to FEW rows, for they take a second; larger ones run once.
+        repeats: Runs of a size up to FEW rows; larger ones run once.
         out: File for the charts.
         inside: Work in this folder instead of measuring; used by the benchmark itself.
     """

@@ -25,8 +25,8 @@ log = logging.getLogger(__name__)
 
 POINTS_PER_LIST = 39
 """Faiss's own minimum of training points per k-means centroid."""
-SHORTLIST = (4, 64)
-"""Centroids that one of codes shortlists: so many per list wanted, and in all, at least."""
+SHORTLIST, PER_LIST = 64, 4
+"""Centroids that a quantiser of codes compares exactly, at least: in all, and per list wanted."""
 CHUNK = 65_536
 SPREAD = 8
 """A sample is drawn from files of so many times its size: not all of a large pool is read."""
@@ -227,7 +227,7 @@ def _set_effort(inverted: Any, *, num_lists: int) -> None:  # noqa: ANN401 - as 
     if hasattr(quantiser, "hnsw"):
         quantiser.hnsw.efSearch = max(quantiser.hnsw.efSearch, 2 * num_lists)
     if hasattr(quantiser, "k_factor"):
-        quantiser.k_factor = max(SHORTLIST[0], SHORTLIST[1] / num_lists)
+        quantiser.k_factor = max(PER_LIST, SHORTLIST / num_lists)
 
 
 def _inverted(index: faiss.Index) -> Any:  # noqa: ANN401 - Faiss's stubs stop at Index
