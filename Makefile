@@ -7,7 +7,7 @@ CORES ?= 2
 export OMP_WAIT_POLICY := PASSIVE
 export PATH := $(BIN):$(PATH)
 
-.PHONY: demo test slurm doctor check format install clean
+.PHONY: demo test slurm demo-slurm doctor check format install clean
 
 demo: install  ## whole DAG on the demo world: crawl to report, minutes on two cores
 	snakemake --profile workflow/profiles/local --cores $(CORES) --configfile config/demo.yaml --directory runs/demo
@@ -18,6 +18,9 @@ test: install  ## unit, stage and workflow tests on the CPU, offline
 
 slurm: install  ## the workflow on a real Slurm of four nodes on this machine, killed and interrupted: root, slurmctld slurmd slurm-client munge
 	pytest -m slurm tests/slurm
+
+demo-slurm: install  ## the whole of the demo's configuration on that Slurm, compared with what `make demo` left
+	python -m tests.slurm.demo
 
 doctor:  ## does this cluster fit workflow/profiles/slurm, do its nodes have what this machine has, see CONFIG's data
 	@python src/doctor.py --config $(CONFIG)

@@ -44,14 +44,16 @@ def main(
     without = schema.read(duplicates, schema.DUPLICATES)["image_id"].sort().to_numpy()
     asked = StoredVectors(queries, schema.DESCRIPTORS, without, unit=True)
     stored = StoredVectors(pool, schema.DESCRIPTORS, without, unit=True)
-    block = open_block(index, stored, num_probes=knobs.num_probes)
+    search = copies.Search(
+        neighbours=knobs.neighbours, over_fetch=knobs.over_fetch, threshold=knobs.threshold
+    )
+    effort = {"count": search.neighbours, "over_fetch": search.over_fetch}
+    block = open_block(index, stored, num_probes=knobs.num_probes, **effort)
     vectors = asked.load()
     found = copies.blockwise(
         vectors,
         block,
-        copies.Search(
-            neighbours=knobs.neighbours, over_fetch=knobs.over_fetch, threshold=knobs.threshold
-        ),
+        search,
         complete=reference,
         audited=copies.sample(vectors, size=knobs.audit, seed=knobs.seed),
     )

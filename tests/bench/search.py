@@ -42,7 +42,9 @@ def timed(work: Callable[[], exact.Neighbours]) -> tuple[exact.Neighbours, float
     return found, time.process_time() - start
 
 
-def block_of(stored: Shard, *, factory: str, sample: int, num_probes: int) -> search.Block:
+def block_of(
+    stored: Shard, *, factory: str, sample: int, num_probes: int, count: int
+) -> search.Block:
     """Train, fill and open a block; prints what that takes."""
     start = time.process_time()
     training = index.Training(sample=sample)
@@ -54,7 +56,7 @@ def block_of(stored: Shard, *, factory: str, sample: int, num_probes: int) -> se
     index.save(built, path)
     try:
         size = path.stat().st_size / len(stored[0])
-        opened = index.load_to_search(path, num_probes=num_probes)
+        opened = index.load_to_search(path, num_probes=num_probes, count=count)
     finally:
         path.unlink()
     memory = size + 2 * WIDTH + 8
@@ -93,7 +95,8 @@ def main(
     flat = faiss.IndexFlatL2(WIDTH)
     flat.add(index.unit(stored[1]))
     wide = index.unit(asked[1])
-    block = block_of(stored, factory=factory, sample=sample, num_probes=num_probes)
+    wanted = {"num_probes": num_probes, "count": COUNT * over_fetch}
+    block = block_of(stored, factory=factory, sample=sample, **wanted)
     times, recalls = [], []
     for _ in range(repeats):
         mine, seconds = timed(

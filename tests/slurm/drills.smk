@@ -75,3 +75,16 @@ rule easy:
         mem_mb=1000,
     shell:
         "touch {output} 2> {log}"
+
+
+rule meets:
+    # as a training does, it waits on the machine where Snakemake runs
+    output:
+        "meets-{part}",
+    log:
+        "logs/meets-{part}.log",
+    localrule: True
+    shell:
+        "touch here-{wildcards.part};"
+        " timeout 60 sh -c 'until [ -e here-1 -a -e here-2 ]; do sleep 0.2; done' 2> {log}"
+        " && touch {output}"

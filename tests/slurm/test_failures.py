@@ -47,6 +47,8 @@ def test_memory_time_a_node_and_a_bad_shard(cluster: Cluster, failing: Run) -> N
     cluster.start_node("cpu2")
     assert process.wait() == 1, run.told()
     assert all((run.directory / f"{what}-1").exists() for what in ("memory", "time", "node"))
+    met = [(run.directory / f"meets-{part}").exists() for part in (1, 2)]
+    assert all(met), "what is watched from here, like trainings, runs side by side"
     assert starts(run) == 2
     command = [sys.executable, "src/missing.py", "--directory", str(run.directory)]
     told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout

@@ -27,6 +27,10 @@ POINTS_PER_LIST = 39
 """Faiss's own minimum of training points per k-means centroid."""
 SHORTLIST, PER_LIST = 64, 4
 """Centroids that a quantiser of codes compares exactly, at least: in all, and per list wanted."""
+GPU_CHOICES = 2048
+"""Lists a query visits, and candidates it gets, that Faiss chooses on a GPU, at most."""
+GPU_CODES = (1, 2, 3, 4, 8, 12, 16, 20, 24, 28, 32, 40, 48, 56, 64, 96)
+"""Codes per vector that Faiss reads on a GPU, all of 8 bits."""
 CHUNK = 65_536
 SPREAD = 8
 """A sample is drawn from files of so many times its size: not all of a large pool is read."""
@@ -133,11 +137,16 @@ def load(path: Path) -> faiss.Index:
     return _read(path, 0)
 
 
-def load_to_search(path: Path, *, num_probes: int) -> faiss.Index:
+def load_to_search(path: Path, *, num_probes: int, count: int) -> faiss.Index:
     """Open an index file and set how many lists a query visits.
 
     Its lists stay on disk, mapped into memory, where their layout allows (codes of 8 bits; those
-    of Faiss's fast scan are read).
+    of Faiss's fast scan are read); where there are GPUs that search its kind, on all of them.
+
+    Args:
+        path: The index.
+        num_probes: Lists that a query visits.
+        count: Candidates that a query will want, at most.
 
     Raises:
         InputError: not an index of ours (unreadable, or not METRIC_L2).
@@ -147,7 +156,7 @@ def load_to_search(path: Path, *, num_probes: int) -> faiss.Index:
     if inverted is not None:
         inverted.nprobe = min(num_probes, inverted.nlist)
         _set_effort(inverted, num_lists=inverted.nprobe)
-    return _on_gpus(index)
+    return _on_gpus(index) if on_gpu() and for_gpus(inverted, count=count) else index
 
 
 def save(index: faiss.Index, path: Path) -> None:
@@ -201,11 +210,22 @@ def _read(path: Path, flags: int) -> faiss.Index:
     return index
 
 
+def for_gpus(inverted: Any, *, count: int) -> bool:  # noqa: ANN401 - Faiss's stubs stop at Index
+    """Whether Faiss has these inverted lists on GPUs; asked for others, it fails.
+
+    Args:
+        inverted: The IndexIVF, or None.
+        count: Candidates that a query will want.
+    """
+    kind = type(inverted)
+    coded = kind is faiss.IndexIVFPQ and inverted.pq.nbits == 8 and inverted.pq.M in GPU_CODES
+    has = coded or kind is faiss.IndexIVFFlat
+    return has and max(inverted.nprobe, count) <= GPU_CHOICES
+
+
 def _on_gpus(index: faiss.Index) -> faiss.Index:
-    """Copy an index to all GPUs if there are any and Faiss searches its kind of codes on them."""
+    """Copy an index to all GPUs."""
     inverted = _inverted(index)
-    if not on_gpu() or type(inverted) not in (faiss.IndexIVFPQ, faiss.IndexIVFFlat):
-        return index
     # GPUs have no graphs, and need none: they compare with all centroids.
     centroids = faiss.IndexFlatL2(inverted.d)
     centroids.add(inverted.quantizer.reconstruct_n(0, inverted.nlist))

@@ -115,7 +115,8 @@ def _blocks(row: Row, files: Pool, knobs: Retrieve) -> Iterator[search.Block]:
     for path, size in zip(files.index, files.shards, strict=True):
         embeddings = files.embeddings[last : last + size]
         stored = StoredVectors(embeddings, schema.EMBEDDINGS, copies=files.copies, unit=True)
-        yield search.open_block(path, stored, num_probes=knobs.num_probes)
+        effort = {"num_probes": knobs.num_probes, "over_fetch": knobs.over_fetch}
+        yield search.open_block(path, stored, count=row.per_query, **effort)
         last += size
 
 

@@ -64,14 +64,24 @@ class Block:
         return codes.is_exact(self.index)
 
 
-def open_block(path: Path, stored: StoredVectors, *, num_probes: int) -> Block:
+def open_block(
+    path: Path, stored: StoredVectors, *, num_probes: int, count: int, over_fetch: int
+) -> Block:
     """Read a block's vectors into memory and open its index.
+
+    Args:
+        path: The index.
+        stored: The block's vectors.
+        num_probes: Lists of the index that a query visits.
+        count: Neighbours that will be wanted, at most.
+        over_fetch: Candidates per neighbour.
 
     Raises:
         InputError: the index is not of these vectors.
     """
     ids, vectors = stored.load()
-    index = codes.load_to_search(path, num_probes=num_probes)
+    most = (count + 1) * over_fetch
+    index = codes.load_to_search(path, num_probes=num_probes, count=most)
     block = Block(ids=ids, vectors=vectors, index=index, origin=path)
     if not block.exact and block.index.ntotal != len(ids):
         raise _stale(path, f"{block.index.ntotal} images where the files have {len(ids)}")

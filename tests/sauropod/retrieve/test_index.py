@@ -38,13 +38,54 @@ def test_codes_propose_true_neighbours(
     shards = [(ids[:300], vectors[:300]), (ids[300:], vectors[300:])]
     assert index.fill(built, shards) == built.ntotal == 1000
     index.save(built, tmp_path / "x.faiss")
-    loaded = index.load_to_search(tmp_path / "x.faiss", num_probes=8)
+    loaded = index.load_to_search(tmp_path / "x.faiss", num_probes=8, count=200)
     assert loaded.metric_type == faiss.METRIC_L2
     proposed = index.candidates(loaded, vectors[:50], count=200)
     cosines = index.unit(vectors[:50]) @ index.unit(vectors).T
     truth = ids.astype(np.int64)[np.argsort(-cosines, axis=1)[:, :4]]
     hits = sum(np.isin(true, mine).sum() for true, mine in zip(truth, proposed, strict=True))
     assert hits == 200 if "Flat" in factory else hits > 190
+
+
+@pytest.mark.parametrize(
+    ("factory", "num_probes", "count", "expected"),
+    [
+        ("IVF8,Flat", 8, 200, True),
+        ("OPQ8_16,IVF8_HNSW8,PQ8", 8, 2048, True),
+        ("IVF8,PQ8", 8, 2049, False),
+        ("IVF4096,PQ8", 2049, 200, False),
+        ("IVF8,PQ8x4", 8, 200, False),  # codes of 4 bits
+        ("OPQ5_20,IVF8,PQ5", 8, 200, False),  # 5 codes
+        ("OPQ8_16,IVF8,PQ8x4fs", 8, 200, False),
+        ("Flat", 8, 200, False),
+    ],
+)
+def test_what_gpus_have(factory: str, num_probes: int, count: int, expected: bool) -> None:
+    """Faiss's GpuIndexIVFPQ throws on what verifyPQSettings_ and validateKSelect do not allow."""
+    built = faiss.index_factory(32, factory)
+    inverted = index._inverted(built)
+    if inverted is not None:
+        inverted.nprobe = num_probes
+    assert index.for_gpus(inverted, count=count) is expected
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not index.on_gpu(), reason="needs faiss-gpu and a GPU")
+@pytest.mark.parametrize("factory", ["IVF8,Flat", "IVF8,PQ8", "OPQ8_16,IVF8_HNSW8,PQ8"])
+def test_gpus_propose_what_processors_do(
+    factory: str, points: tuple[np.ndarray, np.ndarray], tmp_path: Path
+) -> None:
+    ids, vectors = points
+    built = index.train(vectors, factory=factory, training=QUICK)
+    index.fill(built, [points])
+    index.save(built, tmp_path / "x.faiss")
+    index._inverted(built).nprobe = 8
+    opened = index.load_to_search(tmp_path / "x.faiss", num_probes=8, count=50)
+    assert index._inverted(opened) is None, "it is on the GPU"
+    theirs, mine = (index.candidates(one, vectors[:50], count=50) for one in (opened, built))
+    assert np.isin(mine, ids.astype(np.int64)).all()
+    shared = [len(np.intersect1d(*rows)) for rows in zip(mine, theirs, strict=True)]
+    assert np.mean(shared) > 45  # tables in half precision
 
 
 def test_batched_search_agrees(points: tuple[np.ndarray, np.ndarray]) -> None:
@@ -73,7 +114,7 @@ def test_lists_stay_on_disk(points: tuple[np.ndarray, np.ndarray], tmp_path: Pat
     built = index.train(vectors, factory="IVF8,PQ8x4", training=QUICK)
     index.fill(built, [points])
     index.save(built, tmp_path / "x.faiss")
-    opened = index.load_to_search(tmp_path / "x.faiss", num_probes=8)
+    opened = index.load_to_search(tmp_path / "x.faiss", num_probes=8, count=200)
     lists = faiss.downcast_InvertedLists(faiss.extract_index_ivf(opened).invlists)
     assert isinstance(lists, faiss.OnDiskInvertedLists)
     in_memory = index.load(tmp_path / "x.faiss")
@@ -86,7 +127,7 @@ def test_lists_chosen_by_codes_are_the_nearest(tmp_path: Path) -> None:
     vectors = np.random.default_rng(0).standard_normal((24_336, 16)).astype(np.float16)
     built = index.train(vectors, factory="IVF624(PQ8x4fs,RFlat),PQ8x4fs", training=QUICK)
     index.save(built, tmp_path / "x.faiss")
-    opened = index.load_to_search(tmp_path / "x.faiss", num_probes=4)
+    opened = index.load_to_search(tmp_path / "x.faiss", num_probes=4, count=200)
     quantiser = faiss.downcast_index(faiss.extract_index_ivf(opened).quantizer)
     centroids, queries = quantiser.reconstruct_n(0, 624), index.unit(vectors[:500])
     distances = ((queries[:, None] - centroids) ** 2).sum(-1)
@@ -152,7 +193,7 @@ def test_user_mistakes_are_one_sentence(tmp_path: Path) -> None:
             index.load(tmp_path / name)
     faiss.write_index(faiss.IndexFlatIP(4), str(tmp_path / "ip.faiss"))
     with pytest.raises(InputError, match="METRIC_L2"):
-        index.load_to_search(tmp_path / "ip.faiss", num_probes=1)
+        index.load_to_search(tmp_path / "ip.faiss", num_probes=1, count=200)
     with pytest.raises(InputError, match="an index of 32 dimensions, found 8"):
         index.fill(
             index.train(sample[:, :8], factory="Flat", training=QUICK),

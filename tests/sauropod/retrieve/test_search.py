@@ -14,6 +14,7 @@ from sauropod.retrieve import exact, index, search
 from sauropod.retrieve.vectors import StoredVectors
 
 QUICK = index.Training(list_iterations=4, code_iterations=4, rotation_iterations=4)
+EFFORT = {"num_probes": 4, "count": 10, "over_fetch": 4}
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +40,7 @@ def make(
         index.fill(built, stored)
         with io.replacing(folder / f"{i}.faiss") as temporary:
             index.save(built, temporary)
-        made.append(search.open_block(folder / f"{i}.faiss", stored, num_probes=4))
+        made.append(search.open_block(folder / f"{i}.faiss", stored, **EFFORT))
     return made
 
 
@@ -127,8 +128,8 @@ def test_user_mistakes_are_one_sentence(
         search.neighbours(block, (ids[:2], vectors[:2, :5]), count=2, over_fetch=1)
     other = store(tmp_path / "other.parquet", ids[:9], vectors[:9])
     with pytest.raises(InputError, match="of the given vector files, found 1600 images where"):
-        search.open_block(block.origin, other, num_probes=1)
+        search.open_block(block.origin, other, **EFFORT)
     moved = store(tmp_path / "moved.parquet", ids + np.uint64(5000), vectors)
-    stale = search.open_block(block.origin, moved, num_probes=1)
+    stale = search.open_block(block.origin, moved, **EFFORT)
     with pytest.raises(InputError, match="candidates with no stored vector; remove it"):
         search.neighbours(stale, (ids[:2], vectors[:2]), count=2, over_fetch=1)
