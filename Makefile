@@ -41,7 +41,8 @@ install: $(VENV)/.installed
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/pip install --disable-pip-version-check -c constraints.txt -e '.[cpu,demo,dev]'
+	$(VENV)/bin/pip install --disable-pip-version-check --no-compile -c constraints.txt -e '.[cpu,demo,dev]'
+	-$(VENV)/bin/python -m compileall -qq -j 0 $(VENV)/lib # on all cores: pip takes one
 	touch $@
 
 clean:

@@ -84,6 +84,8 @@ rule meets:
     log:
         "logs/meets-{part}.log",
     localrule: True
+    resources:
+        turn=0,
     shell:
         "touch here-{wildcards.part};"
         " timeout 60 sh -c 'until [ -e here-1 -a -e here-2 ]; do sleep 0.2; done' 2> {log}"

@@ -40,16 +40,17 @@ def test_what_a_profile_must_have() -> None:
 
 
 def test_jobs_of_a_group_take_turns_for_a_day_at_most() -> None:
-    # Snakemake counts it for local rules too, though its scope is a job's: no training may have it.
-    assert {r for r, how in PROFILE["set-resources"].items() if "turn" in how} == set(
-        PROFILE["groups"]
-    )
-    assert "turn" not in PROFILE["default-resources"]
-    assert PROFILE["resources"] == {"turn": 1}
+    assert PROFILE["default-resources"]["turn"] == PROFILE["resources"]["turn"] == 1
     assert PROFILE["set-resource-scopes"] == {"turn": "local"}
     for rule, group in PROFILE["groups"].items():
         asked = minutes_of(rule) * PROFILE["group-components"][group]
         assert asked <= 24 * 60, rule
+
+
+def test_trainings_take_no_turns() -> None:
+    """Snakemake counts a local rule's for the whole run, though the scope is a job's."""
+    watched = [how for how in PROFILE["set-resources"].values() if "launch" in how]
+    assert [how["turn"] for how in watched] == [0] * 4
 
 
 def minutes_of(rule: str) -> int:
