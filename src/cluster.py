@@ -3,18 +3,16 @@
     python src/cluster.py --vectors results/cluster/sample.safetensors \\
         --out results/cluster/centroids.safetensors --checkpoints checkpoints/cluster
 
-Under torchrun or srun the ranks share the work; give each of them GPUs of its own.
+Under torchrun or srun the ranks share the work: over gloo, or each on a GPU, over NCCL.
 """
 
 from pathlib import Path
-
-import torch
 
 from sauropod import cli, io
 from sauropod.cli import Knobs
 from sauropod.config import Cluster
 from sauropod.retrieve import kmeans, vector_file
-from sauropod.train.sharding import joined, ranks
+from sauropod.train.sharding import joined, pick_device, ranks
 
 
 def main(vectors: Path, out: Path, knobs: Knobs[Cluster], checkpoints: Path | None = None) -> None:
@@ -28,7 +26,7 @@ def main(vectors: Path, out: Path, knobs: Knobs[Cluster], checkpoints: Path | No
     sample = vector_file.mapped(vectors)
     place = ranks()
     options = {"num_iterations": knobs.iterations, "seed": knobs.seed}
-    with joined(place, torch.device("cpu")):
+    with joined(place, pick_device("auto", place)):
         fit = kmeans.fit_two_level if knobs.levels == 2 else kmeans.fit
         means, objectives = fit(
             sample,

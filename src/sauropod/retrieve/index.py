@@ -16,6 +16,8 @@ from typing import Any
 
 import faiss
 import numpy as np
+import torch
+import torch.distributed as dist
 
 from sauropod.errors import InputError
 from sauropod.retrieve.draw import sample_vectors
@@ -49,7 +51,19 @@ class Training:
 
 def on_gpu() -> bool:
     """Whether this Faiss can search on a GPU of this machine."""
-    return hasattr(faiss, "index_cpu_to_all_gpus") and faiss.get_num_gpus() > 0
+    return hasattr(faiss, "index_cpu_to_gpus_list") and faiss.get_num_gpus() > 0
+
+
+def to_gpus(index: faiss.Index, options: Any = None) -> faiss.Index:  # noqa: ANN401 - not in stubs
+    """Copy an index to all GPUs of this machine; of ranks that share the work, to its own.
+
+    Args:
+        index: The index; none of what `for_gpus` refuses.
+        options: Faiss's GpuMultipleClonerOptions.
+    """
+    shared = dist.is_initialized() and torch.cuda.is_available()
+    gpus = [torch.cuda.current_device()] if shared else None
+    return faiss.index_cpu_to_gpus_list(index, co=options, gpus=gpus)
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:
@@ -232,7 +246,7 @@ def _on_gpus(index: faiss.Index) -> faiss.Index:
     inverted.quantizer, inverted.own_fields = centroids, False
     options = faiss.GpuMultipleClonerOptions()
     options.useFloat16 = True  # tables of 64 codes fit into shared memory only so
-    return faiss.index_cpu_to_all_gpus(index, options)
+    return to_gpus(index, options)
 
 
 def _set_effort(inverted: Any, *, num_lists: int) -> None:  # noqa: ANN401 - as below
@@ -317,6 +331,6 @@ def _prepare(index: faiss.Index, training: Training) -> list[object]:
         inverted.cp.niter = training.list_iterations
         inverted.cp.seed = training.seed
         if on_gpu():
-            inverted.clustering_index = faiss.index_cpu_to_all_gpus(faiss.IndexFlatL2(inverted.d))
+            inverted.clustering_index = to_gpus(faiss.IndexFlatL2(inverted.d))
             alive.append(inverted.clustering_index)
     return alive

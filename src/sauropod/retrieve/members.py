@@ -13,7 +13,7 @@ import numpy as np
 import torch
 import torch.distributed as dist
 
-from sauropod.retrieve.index import on_gpu
+from sauropod.retrieve.index import on_gpu, to_gpus
 
 CHUNK = 4096
 ROWS = 256
@@ -51,10 +51,9 @@ class Members:
         """Labels and distances of all ranks; all of them call it."""
         if not dist.is_initialized():
             return self.labels, self.distances
-        both = torch.from_numpy(self.labels.copy()), torch.from_numpy(self.distances.copy())
-        for tensor in both:
-            dist.all_reduce(tensor, op=dist.ReduceOp.MAX)
-        return both[0].numpy(), both[1].numpy()
+        mine = torch.from_numpy(self.labels), torch.from_numpy(self.distances)
+        labels, distances = (_over_ranks(tensor, dist.ReduceOp.MAX) for tensor in mine)
+        return labels.numpy(), distances.numpy()
 
     def add_up(self, centroids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Assign every vector to the nearest of (K, d) float32 centroids.
@@ -81,9 +80,7 @@ class Members:
         self._centroids = centroids
         if not dist.is_initialized():
             return self._sums.numpy(), self._sizes.numpy()
-        sums, sizes = self._sums.clone(), self._sizes.clone()
-        dist.all_reduce(sums)
-        dist.all_reduce(sizes)
+        sums, sizes = (_over_ranks(tensor) for tensor in (self._sums, self._sizes))
         return sums.numpy(), sizes.numpy()
 
     def _move(self, part: slice, chunk: torch.Tensor, labels: np.ndarray) -> None:
@@ -99,6 +96,16 @@ class Members:
         at = torch.from_numpy(labels)
         self._sums.index_add_(0, at, rows, alpha=sign)
         self._sizes += sign * torch.bincount(at, minlength=len(self._sizes))
+
+
+def _over_ranks(
+    tensor: torch.Tensor, op: dist.ReduceOp.RedOpType = dist.ReduceOp.SUM
+) -> torch.Tensor:
+    """Reduce over all ranks, where their group can: NCCL, on this rank's GPU. A new tensor."""
+    place = "cuda" if dist.get_backend() == "nccl" else "cpu"
+    reduced = tensor.to(place, copy=True)
+    dist.all_reduce(reduced, op=op)
+    return reduced.cpu()
 
 
 class _Search:
@@ -152,7 +159,7 @@ class Nearest:
         self._index = faiss.IndexFlatL2(centroids.shape[1]) if on_gpu() else None
         if self._index is not None:
             self._index.add(centroids)
-            self._index = faiss.index_cpu_to_all_gpus(self._index)
+            self._index = to_gpus(self._index)
         self._columns = torch.from_numpy(centroids).t()
         self._squares = (self._columns * self._columns).sum(0)
         self._scores = torch.empty((ROWS, len(centroids)))
