@@ -170,7 +170,12 @@ def load_to_search(path: Path, *, num_probes: int, count: int) -> faiss.Index:
     if inverted is not None:
         inverted.nprobe = min(num_probes, inverted.nlist)
         _set_effort(inverted, num_lists=inverted.nprobe)
-    return _on_gpus(index) if on_gpu() and for_gpus(inverted, count=count) else index
+    if not on_gpu():
+        return index
+    if for_gpus(inverted, count=count):
+        return _on_gpus(index)
+    log.info("%s: Faiss has no such search on GPUs, cores do it", path)
+    return index
 
 
 def save(index: faiss.Index, path: Path) -> None:

@@ -69,6 +69,21 @@ def test_what_gpus_have(factory: str, num_probes: int, count: int, expected: boo
     assert index.for_gpus(inverted, count=count) is expected
 
 
+def test_what_gpus_lack_is_searched_by_cores(
+    points: tuple[np.ndarray, np.ndarray],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    built = index.train(points[1], factory=RESIDUAL, training=QUICK)
+    index.save(built, tmp_path / "x.faiss")
+    monkeypatch.setattr(index, "on_gpu", lambda: True)
+    with caplog.at_level("INFO"):
+        opened = index.load_to_search(tmp_path / "x.faiss", num_probes=8, count=50)
+    assert isinstance(opened, faiss.IndexIVFPQ)
+    assert "x.faiss: Faiss has no such search on GPUs, cores do it" in caplog.text
+
+
 @pytest.mark.parametrize(("ranks", "expected"), [(1, None), (4, [3])])
 def test_every_rank_has_its_own_gpu(
     ranks: int, expected: list[int] | None, monkeypatch: pytest.MonkeyPatch
