@@ -90,8 +90,6 @@ class Sscd(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalised images (B, 3, H, W) -> descriptors (B, D) of length one."""
-        # Convolutions are faster on channels that lie together; their layout passes on.
-        x = x.contiguous(memory_format=torch.channels_last)
         x = self.maxpool(F.relu(self.bn1(self.conv1(x))))
         for i in range(1, 5):
             x = self.get_submodule(f"layer{i}")(x)
