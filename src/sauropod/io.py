@@ -24,8 +24,9 @@ from sauropod.series import fold
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary name beside `path`; on success fsync it and rename it over `path`.
 
-    The folder is made when missing; the file's permissions are those the umask gives. On any
-    exception the temporary file is removed and `path` is left as it was.
+    The folder is made when missing; the file's permissions are those the umask gives, and what is
+    equal in a `.safetensors` has equal bytes. On any exception the temporary file is removed and
+    `path` is left as it was.
 
     Raises:
         InputError: the disk is full.
@@ -38,12 +39,27 @@ def replacing(path: Path) -> Iterator[Path]:
             mode = temporary.stat().st_mode
             temporary.unlink()
             yield temporary
+            if path.suffix == ".safetensors":
+                _sort_metadata(temporary)
             temporary.chmod(mode)  # some writers, like safetensors, leave files to the owner alone
             with temporary.open("rb") as file:
                 os.fsync(file.fileno())
             temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _sort_metadata(path: Path) -> None:
+    """Sort what a safetensors file says of itself: it is written as a hash map hands it out."""
+    with path.open("r+b") as file:
+        size = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(size))
+        if "__metadata__" in header:
+            header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+        text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+        assert len(text) <= size, path
+        file.seek(8)
+        file.write(text.ljust(size))
 
 
 @contextlib.contextmanager

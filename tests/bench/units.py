@@ -21,8 +21,6 @@ import polars as pl
 import tyro
 from PIL import Image
 
-from turns import spread
-
 sys.path.insert(0, str(Path(__file__).parents[2] / "src"))
 
 from sauropod import schema
@@ -206,7 +204,7 @@ def main(names: tuple[str, ...] = tuple(MEASURED), repeats: int = 3) -> None:
         repeats: Measurements of each.
     """
     print(f"commit {commit()}; faiss {faiss.__version__}, n={repeats}\n")
-    print("| unit cost | measured, in thousands | the plan's | measured / the plan's |\n|-|-|-|-|")
+    print("| unit cost | measured | the plan's | measured / the plan's |\n|-|-|-|-|")
     planned = units()
     measured = dict(planned)
     for name in names:
@@ -214,9 +212,9 @@ def main(names: tuple[str, ...] = tuple(MEASURED), repeats: int = 3) -> None:
         rate()  # warms up
         found = [rate() for _ in range(repeats)]
         measured[name] = float(np.median(found))
-        text = spread([rate / 1000 for rate in found], digits=1)
+        text = f"{measured[name]:.3g} [{min(found):.3g}, {max(found):.3g}]"
         share = measured[name] / planned[name]
-        print(f"| {name} | {text} | {planned[name] / 1000:.0f} | {share:.2f} |", flush=True)
+        print(f"| {name} | {text} | {planned[name]:.3g} | {share:.2f} |", flush=True)
     print(f"\ndays with these: {days(measured):.2f}; with the plan's own: {days(planned):.2f}")
 
 

@@ -9,9 +9,12 @@ from pathlib import Path
 from threading import Barrier
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors import safe_open
+from safetensors.numpy import save_file
 
 from sauropod import io
 from sauropod.errors import InputError
@@ -35,6 +38,21 @@ def test_replacing_makes_the_folder_and_keeps_the_suffix(tmp_path: Path) -> None
         assert temporary.parent == path.parent
         temporary.write_bytes(b"new")
     assert path.read_bytes() == b"new"
+
+
+def test_equal_tensors_are_equal_files(tmp_path: Path) -> None:
+    """Their writer hands out metadata in the order of a hash map, another at every call."""
+    made_by = {f"key {i}": f'a "quoted" \u00e4\n{i}' for i in range(30)}
+    written = []
+    for i in range(3):
+        path = tmp_path / f"{i}.safetensors"
+        with io.replacing(path) as temporary:
+            save_file({"a": np.arange(6.0), "b": np.ones(2, np.int8)}, temporary, made_by)
+        with safe_open(path, "np") as file:
+            assert file.metadata() == made_by
+            np.testing.assert_array_equal(file.get_tensor("a"), np.arange(6.0))
+        written.append(path.read_bytes())
+    assert written[0] == written[1] == written[2]
 
 
 @settings(max_examples=20, deadline=None)
