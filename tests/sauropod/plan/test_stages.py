@@ -32,7 +32,7 @@ def test_embedding_by_hand(made: plan.Plan) -> None:
     assert embed.write_bytes == images * 1280 * 2
     flops = images * sum(image_flops(knobs["embedder"].backbone, size=224))
     assert embed.gpu_hours == pytest.approx(flops / (125e12 * 0.48) / 3600)
-    assert embed.core_hours == pytest.approx(images / 331 / 3600)
+    assert embed.core_hours == pytest.approx(images / 212 / 3600)
     assert embed.days == pytest.approx(max(embed.gpu_hours / 160, embed.core_hours / 800) / 24)
 
 
@@ -46,12 +46,12 @@ def test_clustering_by_hand(made: plan.Plan) -> None:
 
 def test_searching_by_hand(made: plan.Plan) -> None:
     queries = 14_197_086 + 1_281_167 + 1_580_470
-    scan = queries * 64 / 16_384 * 744_000_000 / 213_000_000
-    coarse = queries * 64 * 16_384 * 256 / 44e9
-    exact = queries * 64 * (16 * 4) * (1 / 7_600_000 + 1280 / 680e6)
+    scan = queries * 64 / 16_384 * 744_000_000 / 188_000_000
+    coarse = queries * 64 * 16_384 * 256 / 26.5e9
+    exact = queries * 64 * (16 * 4) * (1 / 9_890_000 + 1280 / 572e6)
     numbers = (64 * queries + 24 * 744_000_000) * 1280
     retrieve = stages(made)["retrieve"]
-    assert retrieve.core_hours == pytest.approx((scan + coarse + exact + numbers / 44e6) / 3600)
+    assert retrieve.core_hours == pytest.approx((scan + coarse + exact + numbers / 33.9e6) / 3600)
     block = 744_000_000 / 64
     assert retrieve.memory_bytes == pytest.approx(1e9 + block * (1280 * 2 + 32 + 16))
     assert retrieve.read_bytes == pytest.approx(numbers * 2)
@@ -59,8 +59,8 @@ def test_searching_by_hand(made: plan.Plan) -> None:
 
 def test_filling_by_hand(made: plan.Plan) -> None:
     filled, images = stages(made)["link_index"], 1_300_000_000
-    read = images * 512 / 44e6
-    hours = (read + images / 142_000 + images * 16_384 * 256 / 44e9) / 3600
+    read = images * 512 / 33.9e6
+    hours = (read + images / 77_900 + images * 16_384 * 256 / 26.5e9) / 3600
     assert filled.core_hours == pytest.approx(hours)
     assert filled.write_bytes == images * (32 + 8)
     assert filled.memory_bytes == pytest.approx(1e9 + filled.write_bytes / 52)
@@ -125,7 +125,7 @@ def test_exact_search_is_on_gpus(tmp_path: Path) -> None:
     link = stages(plan.make([PAPER, exact], fleet=V100S))["link"]
     flops = 2.0 * link.images_in * 1_300_000_000 * 512
     assert link.gpu_hours == pytest.approx(flops / (125e12 * 0.48) / 3600)
-    assert link.core_hours == pytest.approx(link.read_bytes / 2 / 44e6 / 3600)
+    assert link.core_hours == pytest.approx(link.read_bytes / 2 / 33.9e6 / 3600)
 
 
 def test_codes_of_centroids_are_not_those_of_vectors(made: plan.Plan, tmp_path: Path) -> None:
