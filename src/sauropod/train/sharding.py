@@ -87,8 +87,10 @@ def pick_device(name: str, place: Ranks) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name == "cuda":
-        torch.cuda.set_device(place.local_rank)
-        return torch.device("cuda", place.local_rank)
+        # Slurm may show every task its own GPUs alone: then each is number 0.
+        number = place.local_rank % max(torch.cuda.device_count(), 1)
+        torch.cuda.set_device(number)
+        return torch.device("cuda", number)
     return torch.device(name)
 
 

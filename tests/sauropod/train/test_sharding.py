@@ -121,6 +121,19 @@ class TestRanks:
         assert ranks({"SLURM_JOB_ID": "1", "SLURM_NTASKS": "16", "SLURM_PROCID": "0"}) == Ranks()
 
 
+@pytest.mark.parametrize(("visible", "expected"), [(8, 3), (1, 0)])
+def test_every_rank_has_its_own_gpu(
+    visible: int, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of all that a node has, or the only one that Slurm shows it."""
+    chosen: list[int] = []
+    monkeypatch.setattr("torch.cuda.device_count", lambda: visible)
+    monkeypatch.setattr("torch.cuda.set_device", chosen.append)
+    place = Ranks(rank=3, world_size=8, local_rank=3)
+    assert sharding.pick_device("cuda", place) == torch.device("cuda", expected)
+    assert chosen == [expected]
+
+
 def test_alone_nothing_is_sharded() -> None:
     network = nn.Linear(2, 2)
     sharding.shard([network], dtype=None)
