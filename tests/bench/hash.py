@@ -34,14 +34,15 @@ def seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def jpegs(count: int) -> list[bytes]:
-    """Smooth random 640x480 JPEGs."""
+def jpegs(count: int, *, patches: tuple[int, int] = (12, 16), quality: int = 75) -> list[bytes]:
+    """Random 640x480 JPEGs, smooth between rows and columns of patches."""
     rng = np.random.default_rng(0)
     files = []
     for _ in range(count):
-        small = rng.integers(0, 255, (12, 16, 3), dtype=np.uint8)
+        small = rng.integers(0, 255, (*patches, 3), dtype=np.uint8)
         buffer = io.BytesIO()
-        Image.fromarray(small).resize((640, 480), Image.Resampling.BICUBIC).save(buffer, "JPEG")
+        image = Image.fromarray(small).resize((640, 480), Image.Resampling.BICUBIC)
+        image.save(buffer, "JPEG", quality=quality)
         files.append(buffer.getvalue())
     return files
 

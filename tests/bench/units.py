@@ -8,18 +8,21 @@ the project's settings). The last line says the days of deduplication and retrie
 what is not measured here (links and downloads: flat.py; networks: their operations) stays.
 """
 
-import io
+import atexit
+import shutil
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import faiss
 import numpy as np
 import polars as pl
 import tyro
-from PIL import Image
+
+from hash import jpegs
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "src"))
 
@@ -59,13 +62,7 @@ def unit_rows(number: int, width: int, *, seed: int = 0) -> np.ndarray:
 
 def decodes() -> Rate:
     """JPEGs of 640 x 480 and about 45 kB, decoded and resized for the descriptor."""
-    rng, files, knobs = np.random.default_rng(0), [], Describe()
-    for _ in range(100):
-        small = rng.integers(0, 255, (60, 80, 3), dtype=np.uint8)
-        buffer = io.BytesIO()
-        image = Image.fromarray(small).resize((640, 480), Image.Resampling.BICUBIC)
-        image.save(buffer, "JPEG", quality=87)
-        files.append(buffer.getvalue())
+    files, knobs = jpegs(100, patches=(60, 80), quality=87), Describe()
 
     def work() -> None:
         for data in files:
@@ -130,13 +127,13 @@ def candidate_rows() -> Rate:
 
 def numbers_read() -> Rate:
     """Descriptors read from Parquet and checked."""
-    stored = StoredVectors([_table()], schema.DESCRIPTORS, unit=True)
+    stored = _stored()
     return lambda: ROWS * WIDTH / seconds(stored.load)
 
 
 def drawn_numbers() -> Rate:
     """The same, and keyed for a sample."""
-    stored = StoredVectors([_table()], schema.DESCRIPTORS, unit=True)
+    stored = _stored()
 
     def work() -> None:
         for _, vectors in stored:
@@ -145,12 +142,16 @@ def drawn_numbers() -> Rate:
     return lambda: ROWS * WIDTH / seconds(work)
 
 
-def _table() -> Path:
-    path = Path(tempfile.mkdtemp()) / "descriptors.parquet"
+@cache
+def _stored() -> StoredVectors:
+    """A table of descriptors, on disk until the end."""
+    folder = tempfile.mkdtemp()
+    atexit.register(shutil.rmtree, folder)
+    path = Path(folder) / "descriptors.parquet"
     vectors = schema.vector_column(unit_rows(ROWS, WIDTH))
     frame = pl.DataFrame({"image_id": np.arange(ROWS, dtype=np.uint64), "descriptor": vectors})
     schema.write(frame, path, schema.DESCRIPTORS, made_by={})
-    return path
+    return StoredVectors([path], schema.DESCRIPTORS, unit=True)
 
 
 def encodes() -> Rate:

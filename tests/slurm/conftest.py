@@ -131,7 +131,7 @@ def whole(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 @pytest.fixture(scope="session")
 def failing(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
-    """Jobs that fail in the ways a cluster makes jobs fail."""
+    """Jobs that fail in the ways a cluster makes jobs fail, and two that wait for each other."""
     parts = "parts=[memory-1,time-1,node-1,never-1,astray-1,meets-1,meets-2]"
     folder = tmp_path_factory.mktemp("failing")
     yield from _beside(Workflow(cluster, folder, *DRILLS, "--config", parts))
