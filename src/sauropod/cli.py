@@ -5,6 +5,7 @@
 
 import argparse
 import dataclasses
+import gc
 import inspect
 import logging
 import os
@@ -130,6 +131,8 @@ def run(main: Callable[..., None]) -> None:
     Exit codes: 0 done; 2 the user's mistake, one sentence; 75 checkpointed after a signal, run
     again; 141 nobody reads what it prints; 1 our bug, with traceback.
     """
+    # What was imported stays: looked through again at exit, torch alone would take a second.
+    gc.freeze()
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(message)s", force=True)
     name = Path(sys.argv[0]).name
     start = time.monotonic()

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from tests.slurm.cluster import ROOT, Cluster, slurm
 from tests.slurm.phases import MANIFEST, PARTITIONS, grouped
-from tests.slurm.training import Training
+from tests.slurm.training import LATER, Training
 
 from sauropod.slurm import RUN_ID
 
@@ -36,7 +36,7 @@ def cluster() -> Iterator[Cluster]:
 
 @pytest.fixture(scope="session", autouse=True)
 def _slow_ones_first(request: pytest.FixtureRequest) -> None:
-    """What takes minutes, and waits for most of them, goes on beside the other tests."""
+    """What takes minutes goes on beside the other tests."""
     asked = {name for item in request.session.items for name in getattr(item, "fixturenames", ())}
     for name in SLOW:
         if name in asked:
@@ -70,15 +70,20 @@ class Workflow:
         *flags: str,
         targets: Sequence[str] = (),
         partitions: Mapping[str, str] = MappingProxyType({}),
+        first: bool = False,
     ) -> None:
-        """Say what to run, and which rules in another partition; nothing starts yet."""
-        self.command = [sys.executable, "tests/slurm/quick.py", "--profile", "slurm", *QUICK]
+        """Say what to run, which rules in another partition, and whether cores do it first.
+
+        Nothing starts yet.
+        """
+        self.command = [*(() if first else LATER), sys.executable, "tests/slurm/quick.py"]
+        self.command += ["--profile", "slurm", *QUICK]
         self.command += ["--directory", str(directory), *flags, *on_fake_gpus(partitions)]
         bin_of = Path(sys.executable).parent
         self.environment = {
             **cluster.environment,
             "PATH": f"{bin_of}:{cluster.environment['PATH']}",
-            "PYTHONPATH": str(ROOT / "tests/slurm/lazy"),
+            "PYTHONPATH": str(ROOT / "tests/slurm/sparing"),
         }
         self.cluster = cluster
         self.directory = directory
@@ -126,7 +131,8 @@ def _beside(workflow: Workflow) -> Iterator[Run]:
 def whole(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     """The demo's DAG, crawl to report."""
     folder = tmp_path_factory.mktemp("whole")
-    yield from _beside(Workflow(cluster, folder, *TINY, *grouped(), partitions=PARTITIONS))
+    flags = [*TINY, *grouped()]
+    yield from _beside(Workflow(cluster, folder, *flags, partitions=PARTITIONS, first=True))
 
 
 @pytest.fixture(scope="session")
@@ -141,7 +147,7 @@ def failing(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Itera
 def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Future[int]]]:
     """The same DAG without Slurm, crawl to manifest, and its exit code."""
     folder = tmp_path_factory.mktemp("here")
-    command = [sys.executable, "-m", "snakemake", "--profile", "workflow/profiles/local"]
+    command = [*LATER, sys.executable, "-m", "snakemake", "--profile", "workflow/profiles/local"]
     command += ["--cores", "1", "--directory", str(folder), *TINY, "--", MANIFEST]
 
     def run() -> int:

@@ -43,6 +43,7 @@ KNOBS = Pretrain(
 )
 INTERRUPTIONS, WITHIN = 10, 600  # spread over so many steps
 NODE = "gpu2"  # where that training is interrupted
+LATER = ("nice", "-n", "10")  # of all but the test that takes longest: in their jobs, too
 
 
 class Training:
@@ -64,7 +65,7 @@ class Training:
         command = [ROOT / "src" / "launch.py", *launch, "--", *self._stage(self.out)]
         with self.log.open("ab") as log:
             return subprocess.Popen(
-                [sys.executable, *command, "--checkpoints", self.jobs.parent],
+                [*LATER, sys.executable, *command, "--checkpoints", self.jobs.parent],
                 env=self.cluster.environment,
                 stderr=log,
             )
@@ -104,7 +105,7 @@ class Training:
     def in_one_process(self, folder: Path) -> Path:
         """The same training here, uninterrupted, in a process of its own: threads as in a job."""
         out = folder / "here" / "backbone.safetensors"
-        command = [sys.executable, *self._stage(out)]
+        command = [*LATER, sys.executable, *self._stage(out)]
         subprocess.run(command, env=self.cluster.environment, check=True, capture_output=True)
         return out
 

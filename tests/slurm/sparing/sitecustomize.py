@@ -1,9 +1,12 @@
-"""Python reads this at its start when PYTHONPATH has this folder: pandas waits until it is used.
+"""Python reads this at its start when PYTHONPATH has this folder: half of Snakemake's start.
 
-Snakemake's Slurm plugin imports it for a report that nobody asks for, at every start of Snakemake
-on every node; a fifth of that start.
+Snakemake's Slurm plugin imports pandas for a report that nobody asks for, at every start of
+Snakemake on every node: it waits until it is used. Python looks for garbage in what was imported,
+again and again, and once more at its end: it does so seldom.
 """
 
+import atexit
+import gc
 import sys
 from collections.abc import Sequence
 from importlib.abc import MetaPathFinder
@@ -26,3 +29,5 @@ class _Lazily(MetaPathFinder):
 
 
 sys.meta_path.insert(0, _Lazily())
+gc.set_threshold(100_000, 20, 100)
+atexit.register(gc.freeze)
