@@ -93,7 +93,10 @@ class Dag:
             s.name: _spelt(self._parts(s, ".parquet")) for s in config.pool if s.kind in LINKED
         }
         grown = config.knobs["screen"].blur_grow
-        self.evaluation = Evaluation(config, backbones=self.measured, main=PRETRAINED)
+        made, wanted = (config.knobs[stage].backbone for stage in ("embedder", "pretrain"))
+        like = EMBEDDER if EMBEDDER in self.runs and made == wanted else MAIN  # the first that ends
+        untrained = backbone_file("pretrain", like)
+        self.evaluation = Evaluation(config, backbones=self.measured, untrained_like=untrained)
         self.truth_flags = f"--truth {TRUTH} --blur-grow {grown}" if config.demo else ""
 
     def _speed(self, flags: Mapping[str, object]) -> str:

@@ -114,8 +114,17 @@ def test_models_and_their_weights() -> None:
     ]
     assert dag().evaluation.backbone_of("colour") == []
     main = "results/pretrain/main/backbone.safetensors"
-    assert dag().evaluation.extract_flags("random", "bench").endswith(f"--random-like {main}")
+    found = dag(embedder={"backbone": {"arch": "vit_huge"}}).evaluation
+    assert found.extract_flags("random", "bench").endswith(f"--random-like {main}")
     assert dag().evaluation.extract_flags("pretrained", "bench").endswith(f"--backbone {main}")
+
+
+def test_the_untrained_floor_need_not_wait_for_the_main_run() -> None:
+    alike = {"backbone": {"arch": "vit_small"}}
+    embedder = ["results/pretrain/embedder/backbone.safetensors"]
+    assert dag(embedder=alike, pretrain=alike).evaluation.backbone_of("random") == embedder
+    given = dag(embedder=alike, pretrain=alike, embed={"weights": "e.pth"})
+    assert given.evaluation.backbone_of("random") == given.evaluation.backbone_of("pretrained")
 
 
 def test_one_student_lies_in_the_main_folder() -> None:

@@ -187,7 +187,8 @@ def slurm(*, max_jobs: int = 1000) -> Iterator[Cluster]:
         (folder / "munge.key").chmod(0o600)
         folder.chmod(0o755)
         kept = {k: v for k, v in os.environ.items() if not k.startswith("SLURM")}
-        cluster = Cluster(folder, {**kept, "PATH": path, "SLURM_CONF": f"{folder}/slurm.conf"})
+        kept |= {"PATH": path, "PYTHONPATH": str(HERE / "sparing")}
+        cluster = Cluster(folder, {**kept, "SLURM_CONF": f"{folder}/slurm.conf"})
         with _in_etc(folder):
             try:
                 _bring_up(cluster)

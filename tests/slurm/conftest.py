@@ -79,12 +79,8 @@ class Workflow:
         self.command = [*(() if first else LATER), sys.executable, "tests/slurm/quick.py"]
         self.command += ["--profile", "slurm", *QUICK]
         self.command += ["--directory", str(directory), *flags, *on_fake_gpus(partitions)]
-        bin_of = Path(sys.executable).parent
-        self.environment = {
-            **cluster.environment,
-            "PATH": f"{bin_of}:{cluster.environment['PATH']}",
-            "PYTHONPATH": str(ROOT / "tests/slurm/sparing"),
-        }
+        path = f"{Path(sys.executable).parent}:{cluster.environment['PATH']}"
+        self.environment = {**cluster.environment, "PATH": path}
         self.cluster = cluster
         self.directory = directory
         self.targets = targets
@@ -144,14 +140,18 @@ def failing(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 
 @pytest.fixture(scope="session")
-def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Future[int]]]:
+def here(
+    cluster: Cluster, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Path, Future[int]]]:
     """The same DAG without Slurm, crawl to manifest, and its exit code."""
     folder = tmp_path_factory.mktemp("here")
     command = [*LATER, sys.executable, "-m", "snakemake", "--profile", "workflow/profiles/local"]
     command += ["--cores", "1", "--directory", str(folder), *TINY, "--", MANIFEST]
 
     def run() -> int:
-        return subprocess.run(command, cwd=ROOT, check=False, capture_output=True).returncode
+        environment = cluster.environment
+        done = subprocess.run(command, cwd=ROOT, env=environment, check=False, capture_output=True)
+        return done.returncode
 
     with ThreadPoolExecutor() as beside:
         yield folder, beside.submit(run)

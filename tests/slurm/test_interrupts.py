@@ -76,7 +76,7 @@ class Making(Workflow):
 
 
 def _config(folder: Path) -> dict[str, object]:
-    optim = dataclasses.replace(KNOBS.optim, steps=400)
+    optim = dataclasses.replace(KNOBS.optim, steps=200)
     return {
         "curated": [{"name": name, "path": str(folder / name)} for name in SETS],
         "manifest": {"recipe": [f"{name}:as_is" for name in SETS]},

@@ -32,15 +32,18 @@ def is_plain(benchmark: Benchmark) -> bool:
 class Evaluation:
     """What is measured on what, and how a script is told."""
 
-    def __init__(self, config: Config, *, backbones: Mapping[str, str], main: str) -> None:
+    def __init__(
+        self, config: Config, *, backbones: Mapping[str, str], untrained_like: str
+    ) -> None:
         """Keep the models and the benchmarks.
 
         Args:
             config: The whole configuration.
             backbones: Model -> weights file.
-            main: The model whose architecture the untrained floor has.
+            untrained_like: Weights file whose architecture the untrained floor has.
         """
-        self._knobs, self._backbones, self._main = config.knobs, backbones, main
+        self._knobs, self._backbones = config.knobs, backbones
+        self._untrained_like = untrained_like
         self._runs, self._ablations = config.runs, config.ablations
         self._benchmarks = {one.name: one for one in config.benchmarks}
         self.benchmarks = list(self._benchmarks)
@@ -115,7 +118,7 @@ class Evaluation:
 
     def backbone_of(self, model: str) -> list[str]:
         """Backbone file of a model to measure; the colour floor has none."""
-        return [] if model == COLOUR else [self._backbones.get(model, self._backbones[self._main])]
+        return [] if model == COLOUR else [self._backbones.get(model, self._untrained_like)]
 
     def extract_flags(self, model: str, benchmark: str) -> str:
         """Flags of `extract.py` that say whose features of which images."""

@@ -2,16 +2,18 @@
 
 Snakemake's Slurm plugin imports pandas for a report that nobody asks for, at every start of
 Snakemake on every node: it waits until it is used. Python looks for garbage in what was imported,
-again and again, and once more at its end: it does so seldom.
+again and again, and once more at its end: it does so seldom. And what is nice is so as a session.
 """
 
 import atexit
 import gc
+import os
 import sys
 from collections.abc import Sequence
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from importlib.util import LazyLoader, find_spec
+from pathlib import Path
 from types import ModuleType
 
 
@@ -31,3 +33,6 @@ class _Lazily(MetaPathFinder):
 sys.meta_path.insert(0, _Lazily())
 gc.set_threshold(100_000, 20, 100)
 atexit.register(gc.freeze)
+AUTOGROUP = Path("/proc/self/autogroup")
+if AUTOGROUP.exists():  # then Linux weighs sessions, and within one its processes
+    AUTOGROUP.write_text(str(os.getpriority(os.PRIO_PROCESS, 0)))
