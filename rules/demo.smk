@@ -38,6 +38,7 @@ rule detectors:
         "logs/demo/detectors.log",
     benchmark:
         "benchmarks/demo/detectors.tsv"
+    priority: 1  # all data wait for them
     conda:
         "../envs/cpu.yaml"
     resources:

@@ -14,6 +14,7 @@ rule evaluate_segmentation:
         "benchmarks/evaluate_segmentation/{model}.{benchmark}.tsv"
     wildcard_constraints:
         benchmark=PLAN.pattern(PLAN.evaluation.of_kind("segmentation")),
+    priority: LAST
     conda:
         "../envs/gpu.yaml"
     resources:
@@ -43,6 +44,7 @@ rule evaluate_depth:
         "benchmarks/evaluate_depth/{model}.{benchmark}.tsv"
     wildcard_constraints:
         benchmark=PLAN.pattern(PLAN.evaluation.of_kind("depth")),
+    priority: LAST
     conda:
         "../envs/gpu.yaml"
     resources:

@@ -2,6 +2,9 @@
 
 
 METRICS = PLAN.evaluation.metrics
+LAST = (
+    -1
+)  # priority of what only the report waits for: trainings and their data go first
 
 
 rule extract:
@@ -14,6 +17,7 @@ rule extract:
         "logs/extract/{model}.{benchmark}.log",
     benchmark:
         "benchmarks/extract/{model}.{benchmark}.tsv"
+    priority: LAST
     conda:
         "../envs/gpu.yaml"
     resources:
@@ -40,6 +44,7 @@ rule evaluate:
         "benchmarks/evaluate/{model}.{benchmark}.tsv"
     wildcard_constraints:
         benchmark=PLAN.pattern(PLAN.evaluation.without_head),
+    priority: LAST
     conda:
         "../envs/gpu.yaml"
     resources:
@@ -76,6 +81,7 @@ rule evaluate_finetune:
         "benchmarks/evaluate/{model}.{benchmark}.tsv"
     wildcard_constraints:
         benchmark=PLAN.pattern(PLAN.evaluation.of_kind("finetune")),
+    priority: LAST
     conda:
         "../envs/gpu.yaml"
     resources:
@@ -101,6 +107,7 @@ rule evaluate_robustness:
         "logs/evaluate/{model}.{benchmark}.log",
     wildcard_constraints:
         benchmark=PLAN.pattern(PLAN.evaluation.of_kind("robustness")),
+    priority: LAST
     conda:
         "../envs/gpu.yaml"
     resources:
@@ -127,6 +134,7 @@ rule evaluate_instance:
         "benchmarks/evaluate/{model}.{benchmark}.tsv"
     wildcard_constraints:
         benchmark=PLAN.pattern(PLAN.evaluation.of_kind("instance")),
+    priority: LAST
     conda:
         "../envs/gpu.yaml"
     resources:
@@ -152,6 +160,7 @@ rule visualise:
         attention="results/visualise/{model}.attention.png",
     log:
         "logs/visualise/{model}.log",
+    priority: LAST
     conda:
         "../envs/gpu.yaml"
     resources:
@@ -177,6 +186,7 @@ rule overlay:
         "results/visualise/{model}.overlays.png",
     log:
         "logs/overlay/{model}.log",
+    priority: LAST
     conda:
         "../envs/gpu.yaml"
     resources:

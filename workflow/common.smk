@@ -52,3 +52,8 @@ onstart:
         print(f"snakemake: error: {error}", file=sys.stderr, flush=True)
         workflow.persistence.unlock()
         os._exit(2)  # Snakemake would turn an exception here into exit code 1
+
+
+onerror:
+    # At Ctrl-C Snakemake forgets the jobs whose states it is just asking for.
+    cancel_leftovers(Path(".snakemake", "log"))

@@ -30,7 +30,7 @@ def ask(*command: str) -> str:
 
 
 def cancel_leftovers(logs: Path) -> int:
-    """Cancel data jobs that a killed Snakemake of this folder left in the queue.
+    """Cancel data jobs that a Snakemake of this folder, killed or interrupted, left in the queue.
 
     Their outputs are not there, so they are submitted again, and two would write the same files.
     A run's id is the name of all its jobs, and its log tells it; jobs of other folders, and

@@ -70,15 +70,11 @@ class Workflow:
         *flags: str,
         targets: Sequence[str] = (),
         partitions: Mapping[str, str] = MappingProxyType({}),
-        first: bool = False,
+        prefix: Sequence[str] = (),
     ) -> None:
-        """Say what to run, which rules in another partition, and whether cores do it first.
-
-        Nothing starts yet.
-        """
-        self.command = [*(() if first else LATER), sys.executable, "tests/slurm/quick.py"]
-        self.command += ["--profile", "slurm", *QUICK]
-        self.command += ["--directory", str(directory), *flags, *on_fake_gpus(partitions)]
+        """Say what to run, and which rules in another partition; nothing starts yet."""
+        self.command = [*prefix, sys.executable, "tests/slurm/quick.py", "--profile", "slurm"]
+        self.command += [*QUICK, "--directory", str(directory), *flags, *on_fake_gpus(partitions)]
         path = f"{Path(sys.executable).parent}:{cluster.environment['PATH']}"
         self.environment = {**cluster.environment, "PATH": path}
         self.cluster = cluster
@@ -115,6 +111,14 @@ class Run(NamedTuple):
     process: subprocess.Popen[bytes]
 
 
+class Interrupted(NamedTuple):
+    """A training, its exit code, and the weights of its uninterrupted twin."""
+
+    training: Training
+    code: Future[int]
+    expected: Future[Path]
+
+
 def _beside(workflow: Workflow) -> Iterator[Run]:
     run = Run(workflow, workflow.start())
     yield run
@@ -127,8 +131,7 @@ def _beside(workflow: Workflow) -> Iterator[Run]:
 def whole(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     """The demo's DAG, crawl to report."""
     folder = tmp_path_factory.mktemp("whole")
-    flags = [*TINY, *grouped()]
-    yield from _beside(Workflow(cluster, folder, *flags, partitions=PARTITIONS, first=True))
+    yield from _beside(Workflow(cluster, folder, *TINY, *grouped(), partitions=PARTITIONS))
 
 
 @pytest.fixture(scope="session")
@@ -136,7 +139,7 @@ def failing(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Itera
     """Jobs that fail in the ways a cluster makes jobs fail, and two that wait for each other."""
     parts = "parts=[memory-1,time-1,node-1,never-1,astray-1,meets-1,meets-2]"
     folder = tmp_path_factory.mktemp("failing")
-    yield from _beside(Workflow(cluster, folder, *DRILLS, "--config", parts))
+    yield from _beside(Workflow(cluster, folder, *DRILLS, "--config", parts, prefix=LATER))
 
 
 @pytest.fixture(scope="session")
@@ -160,8 +163,10 @@ def here(
 @pytest.fixture(scope="session")
 def interrupted(
     cluster: Cluster, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[Training, Future[int]]]:
-    """A training that is stopped again and again, and its exit code."""
+) -> Iterator[Interrupted]:
+    """A training that is stopped again and again, and the same one uninterrupted."""
     training = Training(cluster, tmp_path_factory.mktemp("interrupted"), steps=1000)
+    alone = tmp_path_factory.mktemp("uninterrupted")
     with ThreadPoolExecutor() as beside:
-        yield training, beside.submit(training.interrupted)
+        code = beside.submit(training.interrupted)
+        yield Interrupted(training, code, beside.submit(training.in_one_process, alone))

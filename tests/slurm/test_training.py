@@ -1,11 +1,11 @@
 """Trainings as jobs: nodes are one process, interruptions change nothing, jobs are found again."""
 
-from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file
 from tests.slurm.cluster import Cluster, until
+from tests.slurm.conftest import Interrupted
 from tests.slurm.training import Training, log_of
 
 pytestmark = [pytest.mark.slurm, pytest.mark.timeout(900)]
@@ -62,12 +62,10 @@ def test_training_that_ended_unseen_is_not_run_again(cluster: Cluster, tmp_path:
     assert len(training.submissions()) == 1
 
 
-def test_ten_interruptions_and_a_lost_node_change_no_bit(
-    interrupted: tuple[Training, Future[int]], tmp_path: Path
-) -> None:
-    training, code = interrupted
-    assert code.result() == 0, training.told()
-    expected = training.in_one_process(tmp_path)
+def test_ten_interruptions_and_a_lost_node_change_no_bit(interrupted: Interrupted) -> None:
+    training = interrupted.training
+    assert interrupted.code.result() == 0, training.told()
+    expected = interrupted.expected.result()
     assert log_of(training.out).equals(log_of(expected))
     ours, theirs = load_file(training.out), load_file(expected)
     assert all(ours[name].equal(value) for name, value in theirs.items())

@@ -43,7 +43,7 @@ KNOBS = Pretrain(
 )
 INTERRUPTIONS, WITHIN = 10, 600  # spread over so many steps
 NODE = "gpu2"  # where that training is interrupted
-LATER = ("nice", "-n", "10")  # of all but the test that takes longest: in their jobs, too
+LATER = ("nice", "-n", "10")  # of what is ready long before it is asked for, its jobs too
 
 
 class Training:
@@ -65,7 +65,7 @@ class Training:
         command = [ROOT / "src" / "launch.py", *launch, "--", *self._stage(self.out)]
         with self.log.open("ab") as log:
             return subprocess.Popen(
-                [*LATER, sys.executable, *command, "--checkpoints", self.jobs.parent],
+                [sys.executable, *command, "--checkpoints", self.jobs.parent],
                 env=self.cluster.environment,
                 stderr=log,
             )

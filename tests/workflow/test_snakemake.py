@@ -85,6 +85,29 @@ def test_missing_datasets_are_named_before_any_job(tmp_path: Path) -> None:
     assert "found nothing at nowhere" in again.stderr, "the directory stayed locked"
 
 
+QUEUE = """#!/bin/sh
+echo asked >> calls
+[ -e cancelled ] || [ $(wc -l < calls) -eq 1 ] || echo ours
+"""
+
+
+def test_jobs_that_a_failed_run_forgot_are_cancelled(tmp_path: Path) -> None:
+    """A `squeue` that has a job of this folder's after the start, and a `python` that fails."""
+    (tmp_path / "bin").mkdir()
+    fakes = {"squeue": QUEUE, "scancel": "#!/bin/sh\necho $* > cancelled\n", "python": "false\n"}
+    for name, text in fakes.items():
+        (tmp_path / "bin" / name).write_text(text)
+        (tmp_path / "bin" / name).chmod(0o755)
+    log = tmp_path / ".snakemake" / "log" / "earlier.log"
+    log.parent.mkdir(parents=True)
+    log.write_text("SLURM run ID: ours\n")
+    path = f"{tmp_path}/bin:{Path(sys.executable).parent}:{os.environ['PATH']}"
+    ending = ["--", "world/truth.parquet"]
+    run = snakemake("--cores", "1", *DEMO, *ending, directory=tmp_path, PATH=path)
+    assert run.returncode == 1
+    assert (tmp_path / "cancelled").read_text() == "ours\n"
+
+
 @pytest.mark.slow
 def test_only_what_changed_reruns(tmp_path: Path) -> None:
     flags = ["--cores", "1", *DEMO, "--config", TINY_WORLD]

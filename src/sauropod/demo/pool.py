@@ -87,8 +87,8 @@ class Pool:
         copies = self.near + self.exact + self.benchmark + self.curated
         self.scenes = max(1, total - copies - self.unsafe - self.junk)
 
-    def make(self, ledger: Ledger) -> Iterator[Item]:
-        """Make every image; the ledger names what may be copied from the other sets."""
+    def make(self) -> Iterator[Item]:
+        """Make every image that is not copied from another set."""
         kinds = ["scene"] * self.scenes + ["unsafe"] * self.unsafe + ["junk"] * self.junk
         order = generator(self.knobs.seed, "pool order").permutation(len(kinds))
         for k in order:
@@ -96,6 +96,9 @@ class Pool:
         for group, parent in self._groups():
             yield self._copy(f"near{group}", parent.file, parent, "near_duplicate", parent.url)
         yield from self._exact_copies()
+
+    def copy(self, ledger: Ledger) -> Iterator[Item]:
+        """Make the other images, at last; the ledger names what may be copied."""
         for kind, role, count in (
             ("benchmark_copy", "benchmark", self.benchmark),
             ("curated_copy", "curated", self.curated),

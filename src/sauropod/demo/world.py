@@ -2,8 +2,11 @@
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 from sauropod import schema
 from sauropod.demo import dense_sets, sets, warc
@@ -19,6 +22,16 @@ from sauropod.io import stamp
 PARTS = 3
 FOLDERS = ("site", "crawl", "curated", "benchmarks", "detectors")
 TRUTH = "truth.parquet"
+SETS = (
+    sets.curated,
+    sets.classification,
+    dense_sets.segmentation,
+    dense_sets.depth,
+    dense_sets.instances,
+    dense_sets.clips,
+    sets.unsafe_detector,
+    sets.face_detector,
+)
 
 
 def render_world(out: Path, knobs: Demo) -> Iterator[str]:
@@ -33,18 +46,15 @@ def render_world(out: Path, knobs: Demo) -> Iterator[str]:
     _check(knobs)
     _clear(out)
     ledger = Ledger(out)
-    yield from sets.curated(ledger, knobs)
-    yield from sets.classification(ledger, knobs)
-    yield from dense_sets.segmentation(ledger, knobs)
-    yield from dense_sets.depth(ledger, knobs)
-    yield from dense_sets.instances(ledger, knobs)
-    yield from dense_sets.clips(ledger, knobs)
-    yield from sets.unsafe_detector(ledger, knobs)
-    yield from sets.face_detector(ledger, knobs)
     pool = Pool(knobs)
-    for item in pool.make(ledger):
-        ledger.write(f"site/{item.host}/{item.path}", item.file.data)
-        yield item.url
+    with ProcessPoolExecutor(mp_context=get_context("spawn")) as beside:
+        rendering = [beside.submit(_set, make, out, knobs) for make in SETS]
+        yield from _served(pool.make(), ledger)
+        for done in rendering:
+            names, rows = done.result()
+            ledger.rows += rows
+            yield from names
+    yield from _served(pool.copy(ledger), ledger)
     shown = _website(ledger, knobs, pool.items)
     _archives(ledger, shown)
     made_by = stamp("demo", knobs=knobs, inputs=[])
@@ -59,6 +69,21 @@ def expected_images(knobs: Demo) -> int:
     clips = 6 * knobs.clips_per_action * knobs.clip_frames
     curated = knobs.curated_objects + knobs.curated_fine + knobs.curated_places
     return labelled + dense + clips + curated + 2 * knobs.detector_images + knobs.pool_images
+
+
+def _set(
+    make: Callable[[Ledger, Demo], Iterator[str]], out: Path, knobs: Demo
+) -> tuple[list[str], list[dict[str, Any]]]:
+    """Write a set in a process of its own; returns what it yields, and the rows of its truth."""
+    ledger = Ledger(out)
+    return list(make(ledger, knobs)), ledger.rows
+
+
+def _served(items: Iterator[Item], ledger: Ledger) -> Iterator[str]:
+    """Write images of the pool to the website; yields their URLs."""
+    for item in items:
+        ledger.write(f"site/{item.host}/{item.path}", item.file.data)
+        yield item.url
 
 
 def _check(knobs: Demo) -> None:

@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -11,7 +10,9 @@ import polars as pl
 import pytest
 from PIL import Image
 
+from sauropod.demo import sets
 from sauropod.demo.config import Demo
+from sauropod.demo.ledger import Ledger
 from sauropod.demo.world import TRUTH, expected_images, render_world
 from sauropod.errors import InputError
 
@@ -44,9 +45,8 @@ def test_same_seed_gives_the_same_bytes(
 
 def test_another_seed_gives_other_pictures(knobs: Demo, world: Path, tmp_path: Path) -> None:
     few = Demo(**{**knobs.__dict__, "seed": 1})
-    names: Iterator[str] = render_world(tmp_path / "world", few)
-    name = next(names)
-    assert (tmp_path / "world" / name).read_bytes() != (world / name).read_bytes()
+    name = next(sets.curated(Ledger(tmp_path), few))
+    assert (tmp_path / name).read_bytes() != (world / name).read_bytes()
 
 
 def test_truth_hashes_are_of_the_bytes_served(world: Path, truth: pl.DataFrame) -> None:
