@@ -13,7 +13,7 @@ import polars as pl
 from sauropod import cli, io, schema, streaming
 from sauropod.cli import Knobs
 from sauropod.config import Link
-from sauropod.dedup import copies
+from sauropod.dedup import edges
 from sauropod.dedup import parts as searched
 from sauropod.dedup.pool import SHARDS
 
@@ -43,12 +43,12 @@ def main(
     told = searched.check(parts, duplicates=without, knobs=made_by["knobs"])
     dropped = {"bad_descriptor": int(told["num_bad"])}
     counts = [schema.summary("link", block, kept=int(told["num_queries"]), dropped=dropped)]
-    recalled = copies.recall(parts, count=knobs.neighbours, threshold=knobs.threshold)
+    recalled = edges.recall(parts, count=knobs.neighbours, threshold=knobs.threshold)
     for stage, (hits, truth) in recalled.items():
         counts.append(schema.summary(stage, block, kept=hits, dropped={"missed": truth - hits}))
-    edges = copies.merged(parts, count=None if reference else knobs.neighbours)
+    merged = edges.merged(parts, count=None if reference else knobs.neighbours)
     made_by[SHARDS] = told[SHARDS]
-    streaming.write(edges, out, schema.EDGES, made_by=made_by)
+    streaming.write(merged, out, schema.EDGES, made_by=made_by)
     schema.write(pl.concat(counts), summary, schema.SUMMARY, made_by=made_by)
 
 

@@ -1,29 +1,25 @@
 """Near copies: every pair of images whose descriptors have an exact cosine above a threshold.
 
 Source: DINOv2 section 3 and appendix A (64 nearest neighbours by cosine of SSCD descriptors).
-A block of queries is searched in one block of the pool at a time (PAIRS); `merged` keeps each
-query's nearest over all blocks (EDGES). Shapes: q queries, d width, k neighbours.
+A block of queries is searched in one block of the pool at a time (PAIRS); edges.py keeps each
+query's nearest over all blocks. Shapes: q queries, d width, k neighbours.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import polars as pl
 
-from sauropod import schema
-from sauropod.dedup.pool import ROW_BITS
+from sauropod.dedup.edges import FALLING, ORDER
 from sauropod.retrieve.draw import smallest, vector_keys
 from sauropod.retrieve.exact import Neighbours
 from sauropod.retrieve.search import Block, neighbours, true_neighbours
 from sauropod.retrieve.vectors import Shard
-from sauropod.schema import EDGES, PAIRS
+from sauropod.schema import PAIRS
 
 BATCH = 8192
 """Queries whose pairs are in memory together."""
-ORDER = ("image_id", "similarity", "neighbour_id")
-FALLING = (False, True, False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,50 +98,6 @@ def audit(queries: Shard, block: Block, search: Search) -> pl.DataFrame:
         pl.coalesce("similarity", "similarity_right").alias("similarity"),
         pl.col("found", "true").fill_null(value=False),
     ).sort(ORDER, descending=FALLING)
-
-
-def merged(parts: Sequence[Path], *, count: int | None) -> Iterator[pl.DataFrame]:
-    """Join what all blocks of the pool gave a block of queries, a shard of queries at a time.
-
-    Args:
-        parts: PAIRS files, each by query id.
-        count: Neighbours kept of a query; None keeps all of them.
-
-    Yields:
-        EDGES rows by query id, falling similarity and neighbour id.
-    """
-    rows = schema.scan(parts, PAIRS).filter(pl.col("true").is_null())
-    shards = rows.select((pl.col("image_id") // 2**ROW_BITS).unique()).collect().to_series().sort()
-    for shard in shards.to_list():
-        first = shard << ROW_BITS
-        inside = pl.col("image_id").is_between(first, first + 2**ROW_BITS - 1)
-        frame = rows.filter(inside).select(list(EDGES.columns)).collect()
-        yield _first(frame, count)
-
-
-def recall(parts: Sequence[Path], *, count: int, threshold: float) -> dict[str, tuple[int, int]]:
-    """Count true neighbours found, and all true neighbours, of the audited queries.
-
-    Returns:
-        Of all `count` neighbours ("link_audit"), and of those above the threshold
-        ("link_audit_edges"): found, and all.
-    """
-    rows = schema.scan(parts, PAIRS).filter(pl.col("true").is_not_null()).collect()
-    truth = _first(rows.filter("true"), count)
-    found = _first(rows.filter("found"), count)
-    hits = truth.join(found, on=["image_id", "neighbour_id"], how="semi")
-    near = pl.col("similarity") > threshold
-    return {
-        "link_audit": (hits.height, truth.height),
-        "link_audit_edges": (hits.filter(near).height, truth.filter(near).height),
-    }
-
-
-def _first(pairs: pl.DataFrame, count: int | None) -> pl.DataFrame:
-    ordered = pairs.sort(ORDER, descending=FALLING)
-    if count is None:
-        return ordered
-    return ordered.filter(pl.int_range(pl.len()).over("image_id") < count)
 
 
 def _neighbours(

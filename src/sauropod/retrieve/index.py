@@ -9,15 +9,13 @@ Shapes: n stored vectors, q queries, d width.
 """
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import faiss
 import numpy as np
-import torch
-import torch.distributed as dist
 
 from sauropod.errors import InputError
 from sauropod.retrieve.draw import sample_vectors
@@ -54,15 +52,19 @@ def on_gpu() -> bool:
     return hasattr(faiss, "index_cpu_to_gpus_list") and faiss.get_num_gpus() > 0
 
 
-def to_gpus(index: faiss.Index, options: Any = None) -> faiss.Index:  # noqa: ANN401 - not in stubs
-    """Copy an index to all GPUs of this machine; of ranks that share the work, to its own.
+def to_gpus(
+    index: faiss.Index,
+    *,
+    gpus: Sequence[int] | None = None,
+    options: Any = None,  # noqa: ANN401 - not in stubs
+) -> faiss.Index:
+    """Copy an index to GPUs of this machine.
 
     Args:
         index: The index; none of what `for_gpus` refuses.
+        gpus: Their numbers; None is all.
         options: Faiss's GpuMultipleClonerOptions.
     """
-    shared = dist.is_initialized() and torch.cuda.is_available()
-    gpus = [torch.cuda.current_device()] if shared else None
     return faiss.index_cpu_to_gpus_list(index, co=options, gpus=gpus)
 
 
@@ -251,7 +253,7 @@ def _on_gpus(index: faiss.Index) -> faiss.Index:
     inverted.quantizer, inverted.own_fields = centroids, False
     options = faiss.GpuMultipleClonerOptions()
     options.useFloat16 = True  # tables of 64 codes fit into shared memory only so
-    return to_gpus(index, options)
+    return to_gpus(index, options=options)
 
 
 def _set_effort(inverted: Any, *, num_lists: int) -> None:  # noqa: ANN401 - as below

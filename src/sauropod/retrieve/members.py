@@ -159,7 +159,7 @@ class Nearest:
         self._index = faiss.IndexFlatL2(centroids.shape[1]) if on_gpu() else None
         if self._index is not None:
             self._index.add(centroids)
-            self._index = to_gpus(self._index)
+            self._index = to_gpus(self._index, gpus=_own_gpu())
         self._columns = torch.from_numpy(centroids).t()
         self._squares = (self._columns * self._columns).sum(0)
         self._scores = torch.empty((ROWS, len(centroids)))
@@ -190,6 +190,12 @@ def own(parts: Iterator[slice]) -> Iterator[slice]:
     """This rank's chunks: whole ones, so that a chunk's labels are the same on any rank."""
     place, size = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
     return (part for number, part in enumerate(parts) if number % size == place)
+
+
+def _own_gpu() -> list[int] | None:
+    """The GPU of a rank that shares the work; None where one process has them all."""
+    shared = dist.is_initialized() and torch.cuda.is_available()
+    return [torch.cuda.current_device()] if shared else None
 
 
 def chunk_of(vectors: np.ndarray, part: slice) -> torch.Tensor:

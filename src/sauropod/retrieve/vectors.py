@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-import torch
 
 from sauropod import schema
 from sauropod.errors import InputError
@@ -18,12 +17,17 @@ Shard = tuple[np.ndarray, np.ndarray]
 
 NORM_SLACK = 0.01
 """How far the length of a normalised vector may be from 1; float16 takes less than a tenth."""
+CHUNK = 65_536
 
 
 def is_unit(vectors: np.ndarray) -> np.ndarray:
     """Which of (n, d) vectors are of length 1: neither zero nor NaN nor infinite, (n,) bool."""
-    lengths = torch.linalg.vector_norm(torch.tensor(vectors), dim=1, dtype=torch.float32)
-    return ((lengths - 1).abs() < NORM_SLACK).numpy()
+    found = np.empty(len(vectors), bool)
+    for start in range(0, len(vectors), CHUNK):
+        wide = vectors[start : start + CHUNK].astype(np.float32)
+        lengths = np.sqrt(np.einsum("nd,nd->n", wide, wide))
+        found[start : start + CHUNK] = np.abs(lengths - 1) < NORM_SLACK
+    return found
 
 
 @dataclass(frozen=True)

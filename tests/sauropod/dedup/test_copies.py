@@ -8,7 +8,8 @@ import polars as pl
 import pytest
 
 from sauropod import schema
-from sauropod.dedup.copies import Search, audit, blockwise, merged, pairs, recall, sample
+from sauropod.dedup.copies import Search, audit, blockwise, pairs, sample
+from sauropod.dedup.edges import merged, recall
 from sauropod.retrieve import index
 from sauropod.retrieve.search import Block
 from sauropod.retrieve.vectors import Shard

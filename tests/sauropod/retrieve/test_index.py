@@ -84,23 +84,6 @@ def test_what_gpus_lack_is_searched_by_cores(
     assert "x.faiss: Faiss has no such search on GPUs, cores do it" in caplog.text
 
 
-@pytest.mark.parametrize(("ranks", "expected"), [(1, None), (4, [3])])
-def test_every_rank_has_its_own_gpu(
-    ranks: int, expected: list[int] | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("torch.distributed.is_initialized", lambda: ranks > 1)
-    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
-    monkeypatch.setattr("torch.cuda.current_device", lambda: 3)
-    asked = []
-
-    def copied(_index: faiss.Index, *, co: object, gpus: list[int] | None) -> None:
-        asked.append((co, gpus))
-
-    monkeypatch.setattr(faiss, "index_cpu_to_gpus_list", copied, raising=False)
-    index.to_gpus(faiss.IndexFlatL2(4))
-    assert asked == [(None, expected)]
-
-
 @pytest.mark.gpu
 @pytest.mark.skipif(not index.on_gpu(), reason="needs faiss-gpu and a GPU")
 @pytest.mark.parametrize("factory", ["IVF8,Flat", "IVF8,PQ8", "OPQ8_16,IVF8_HNSW8,PQ8"])

@@ -1,10 +1,12 @@
 """retrieve.members: what is not searched could not have been nearer."""
 
+import faiss
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sauropod.retrieve import members
 from sauropod.retrieve.members import Members, Nearest
 
 
@@ -57,3 +59,22 @@ def test_restored_goes_on_like_one_that_never_stopped() -> None:
         np.testing.assert_array_equal(mine, theirs)
     np.testing.assert_array_equal(whole.labels, other.labels)
     np.testing.assert_array_equal(whole.distances, other.distances)
+
+
+@pytest.mark.parametrize(("ranks", "expected"), [(1, None), (4, [3])])
+def test_every_rank_searches_on_its_own_gpu(
+    ranks: int, expected: list[int] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.distributed.is_initialized", lambda: ranks > 1)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.current_device", lambda: 3)
+    monkeypatch.setattr(members, "on_gpu", lambda: True)
+    asked = []
+
+    def copied(index: faiss.Index, *, gpus: list[int] | None) -> faiss.Index:
+        asked.append(gpus)
+        return index
+
+    monkeypatch.setattr(members, "to_gpus", copied)
+    Nearest(np.zeros((2, 4), np.float32))
+    assert asked == [expected]
