@@ -2,9 +2,8 @@
 
 
 METRICS = PLAN.evaluation.metrics
-LAST = (
-    -1
-)  # priority of what only the report waits for: trainings and their data go first
+# Priority of what only the report waits for: trainings and their data go first.
+LAST = -1
 
 
 rule extract:
