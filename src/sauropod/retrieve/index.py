@@ -9,7 +9,7 @@ Shapes: n stored vectors, q queries, d width.
 """
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,7 +55,7 @@ def on_gpu() -> bool:
 def to_gpus(
     index: faiss.Index,
     *,
-    gpus: Sequence[int] | None = None,
+    gpus: list[int] | None = None,
     options: Any = None,  # noqa: ANN401 - not in stubs
 ) -> faiss.Index:
     """Copy an index to GPUs of this machine.
