@@ -10,6 +10,7 @@ import gc
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from importlib.util import LazyLoader, find_spec
@@ -33,6 +34,5 @@ class _Lazily(MetaPathFinder):
 sys.meta_path.insert(0, _Lazily())
 gc.set_threshold(100_000, 20, 100)
 atexit.register(gc.freeze)
-AUTOGROUP = Path("/proc/self/autogroup")
-if AUTOGROUP.exists():  # then Linux weighs sessions, and within one its processes
-    AUTOGROUP.write_text(str(os.getpriority(os.PRIO_PROCESS, 0)))
+with suppress(OSError):  # where it is not, Linux weighs processes, otherwise sessions first
+    Path("/proc/self/autogroup").write_text(str(os.getpriority(os.PRIO_PROCESS, 0)))
