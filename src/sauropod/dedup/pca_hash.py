@@ -86,7 +86,7 @@ def project(features: np.ndarray, projection: Projection, *, origin: Path) -> np
     parts = []
     for start in range(0, len(features), PROJECTED):
         given = features[start : start + PROJECTED]
-        rows = torch.tensor(given).float().numpy()  # numpy widens float16 ten times slower
+        rows = torch.tensor(given).float().numpy()  # numpy widens float16 slower
         scores = rows @ narrow - origin_scores.astype(np.float32)
         bits = scores > 0
         # Products in float32 decide, but for those so near zero that rounding could: equal
